@@ -1,0 +1,312 @@
+"""Photographs in memory: folders, splits, scikit-image's own photographs, and the order in which pairs are drawn.
+
+Conventions: a set of images is one uint8 array, shape (N, 3, S, S), RGB. A split depends on the seed and the names
+alone: the same folder gives the same split on every machine, and one more file, or one damaged, moves next to nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from huenet.color import hsv_to_rgb, rgb_to_hsv
+from huenet.images import SUFFIXES, ImageError, read_image, read_square
+
+__all__ = ["DataError", "Images", "PairBatch", "PairSampler", "load", "photographs"]
+
+# The colour photographs of scikit-image's wheel. Left out: the Hubble field (black), the grey ones and the drawings.
+# Validation has a warm and a cold scene, so that its pairs ask for a real change of hue: circular EMD 0.27 on average.
+# What is left for training, the two views of the motorcycle (one scene) included, is orange, red and brown: its crops
+# have their hues turned by a random angle. Validation keeps the colours that the camera saw.
+TRAINING = ("chelsea.png", "coffee.png", "ihc.png", "motorcycle_left.png", "motorcycle_right.png", "retina.jpg")
+VALIDATION = ("astronaut.png", "rocket.jpg")
+TRAINING_CROPS, VALIDATION_CROPS = 768, 64
+LEAST_CROP_CHROMA = 0.12  # mean of S * V: a crop of black border or white wall has no hue to learn from
+
+VALIDATION_SHARE, LEAST_VALIDATION, MOST_VALIDATION = 0.1, 2, 500
+
+
+class DataError(ValueError):
+    """A data set that cannot be used; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """What `load` returns.
+
+    Attributes
+    ----------
+    train, validation : ndarray
+        uint8, shape (N, 3, S, S), RGB.
+    record : dict
+        JSON-able: where the images come from, the names on each side of the split, the skipped files and their reasons.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    record: dict[str, Any]
+
+
+class PairBatch(NamedTuple):
+    """A batch of pairs: indices into a set of images (int64) and whether to flip each vertically (bool), shape (B,)."""
+
+    source: np.ndarray
+    target: np.ndarray
+    flip_source: np.ndarray
+    flip_target: np.ndarray
+
+
+def photographs() -> dict[str, np.ndarray]:
+    """Return the colour photographs that come inside scikit-image's wheel, without a download.
+
+    Returns
+    -------
+    dict
+        File name to uint8 array, shape (H, W, 3).
+    """
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or spec.origin is None:
+        raise DataError('scikit-image is not installed: pip install "diffhist[huenet]", or pass --data FOLDER')
+    folder = Path(spec.origin).parent / "data"
+    try:
+        return {name: read_image(folder / name) for name in sorted(TRAINING + VALIDATION)}
+    except ImageError as error:
+        raise DataError(f"scikit-image lacks a photograph ({error}): reinstall it, or pass --data FOLDER") from error
+
+
+def load(
+    data: str | os.PathLike[str] | None, size: int, seed: int = 0, *, workers: int | None = None, progress: bool = True
+) -> Images:
+    """Decode a data set once, at one size, and split it into training and validation.
+
+    Parameters
+    ----------
+    data : str, path or None
+        A folder, searched at any depth for image files. None takes random crops of `photographs()`, and holds out whole
+        photographs for validation.
+    size : int
+        Side of the images in pixels: the shorter side is resized to it (Lanczos), the centre is kept.
+    seed : int
+        Seed of the split (and of the crops).
+    workers : int, optional
+        Decoding threads; by default one for each core.
+    progress : bool
+        Show a progress bar while decoding.
+
+    Returns
+    -------
+    Images
+        About a tenth of a folder's images, at least 2 and at most 500, is for validation.
+
+    Raises
+    ------
+    DataError
+        The folder is missing or has fewer than 4 readable images. Single bad files are skipped, and listed in `record`.
+    """
+    if data is None:
+        return _load_photographs(size, seed)
+    folder = Path(data)
+    names, skipped = _image_names(folder)
+    names.sort(key=lambda name: _rank(seed, name))
+    images, unreadable = _decode([folder / name for name in names], size, workers, progress)
+    skipped |= {names[i]: reason for i, reason in unreadable.items()}
+    names = [name for i, name in enumerate(names) if i not in unreadable]
+    if len(names) < 2 * LEAST_VALIDATION:
+        raise DataError(_too_few(folder, len(names), skipped))
+    held_out = min(max(round(VALIDATION_SHARE * len(names)), LEAST_VALIDATION), MOST_VALIDATION)
+    record = {
+        "data": os.fspath(folder),
+        "size": size,
+        "seed": seed,
+        "validation": sorted(names[:held_out]),
+        "train": sorted(names[held_out:]),
+        "skipped": dict(sorted(skipped.items())),
+    }
+    return Images(train=images[held_out:], validation=images[:held_out], record=record)
+
+
+class PairSampler:
+    """Random source-target pairs without end, the same for every number of processes.
+
+    Every epoch is a new random permutation, in which each image is once a source and once a target, and never both of a
+    pair (when there is more than one image). Batches cut that endless stream at regular steps and may straddle epochs:
+    nothing is dropped, and every process sees equally many. Of `world` processes, each takes its own slice of the same
+    global batch: together they see what one process would see with `world` times the batch.
+
+    Parameters
+    ----------
+    n : int
+        Number of images, at least 1. It may be less than `batch_size`.
+    batch_size : int
+        Pairs in a batch, for each process.
+    seed : int
+        With the position in the stream, it determines every batch.
+    rank, world : int
+        This process and the number of processes.
+
+    Examples
+    --------
+    >>> batch = next(PairSampler(10, batch_size=4, seed=0))
+    >>> batch.source.shape, bool((batch.source != batch.target).all())
+    ((4,), True)
+    """
+
+    def __init__(self, n: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        for name, value, least in (("n", n, 1), ("batch_size", batch_size, 1), ("seed", seed, 0), ("world", world, 1)):
+            if value < least:
+                raise ValueError(f"`{name}` must be at least {least}, got {value}")
+        if not 0 <= rank < world:
+            raise ValueError(f"`rank` must be from 0 to {world - 1} (`world` is {world}), got {rank}")
+        self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
+        self._position = 0  # pairs that all processes together have drawn
+        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        return self
+
+    def __next__(self) -> PairBatch:
+        first = self._position + self.rank * self.batch_size
+        self._position += self.world * self.batch_size
+        epochs, places = np.divmod(np.arange(first, first + self.batch_size), self.n)
+        parts = [self._epoch(int(epoch))[:, places[epochs == epoch]] for epoch in np.unique(epochs)]
+        source, target, flip_source, flip_target = np.concatenate(parts, axis=1)
+        return PairBatch(source, target, flip_source.astype(bool), flip_target.astype(bool))
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return self._position // self.n
+
+    def state_dict(self) -> dict[str, int]:
+        """Position in the stream: the same on every process, and independent of their number."""
+        return {"n": self.n, "seed": self.seed, "position": self._position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on exactly where `state` was taken.
+
+        Raises
+        ------
+        ValueError
+            The state belongs to another number of images or another seed.
+        """
+        for name in ("n", "seed"):
+            if state[name] != getattr(self, name):
+                raise ValueError(f"`{name}` of the saved sampler must be {getattr(self, name)}, got {state[name]}")
+        self._position = state["position"]
+
+    def _draw_epoch(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, epoch])
+        source = rng.permutation(self.n)
+        # A rotated permutation has no image facing itself; the random shift leaves every other image equally likely.
+        target = np.roll(source, rng.integers(1, self.n) if self.n > 1 else 0)
+        return np.stack([source, target, *rng.integers(0, 2, size=(2, self.n))])
+
+
+def _load_photographs(size: int, seed: int) -> Images:
+    whole = photographs()
+    rng = np.random.default_rng(seed)
+
+    def crops(names: Sequence[str], count: int) -> np.ndarray:
+        return np.stack([_crop(whole[names[i % len(names)]], size, rng) for i in range(count)])
+
+    split = {"validation": list(VALIDATION), "train": list(TRAINING), "skipped": {}}
+    record = {"data": None, "size": size, "seed": seed, **split}
+    return Images(_turn_hues(crops(TRAINING, TRAINING_CROPS), rng), crops(VALIDATION, VALIDATION_CROPS), record)
+
+
+def _turn_hues(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    for image in images:
+        hsv = rgb_to_hsv(image / np.float32(255))
+        hsv[0] = (hsv[0] + np.float32(rng.random())) % 1
+        image[...] = np.rint(hsv_to_rgb(hsv) * 255)
+    return images
+
+
+def _crop(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Cut a random square with some colour in it, of a quarter to all of the shorter side, as (3, size, size)."""
+    height, width = image.shape[:2]
+    while True:
+        side = rng.uniform(0.25, 1.0) * min(height, width)
+        left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
+        box = (left, top, left + side, top + side)
+        crop = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS, box=box))
+        if np.ptp(crop, axis=-1).mean() >= 255 * LEAST_CROP_CHROMA:
+            return crop.transpose(2, 0, 1)
+
+
+def _image_names(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """List the image files below `folder` by relative POSIX name, and the sub-folders that could not be opened."""
+    if not folder.exists():
+        raise DataError(f"--data {folder}: no such folder; pass a folder of images")
+    if not folder.is_dir():
+        raise DataError(f"--data {folder}: not a folder; pass the folder that holds the images")
+    names, closed, seen = [], {}, set()
+
+    def note(error: OSError) -> None:
+        closed[os.path.relpath(error.filename, folder)] = error.strerror or "cannot be opened"
+
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=note):
+        if (real := os.path.realpath(parent)) in seen:  # a link back to a folder above would never end
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+        names += [path.relative_to(folder).as_posix() for path in paths if path.suffix.lower() in SUFFIXES]
+    return names, closed
+
+
+def _rank(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()
+
+
+def _decode(paths: list[Path], size: int, workers: int | None, progress: bool) -> tuple[np.ndarray, dict[int, str]]:
+    """Read every path as (3, size, size); return what could be read, packed, and the others' numbers and reasons."""
+    images = np.empty((len(paths), 3, size, size), np.uint8)
+    unreadable: dict[int, str] = {}
+    pool = ThreadPoolExecutor(
+        workers or os.cpu_count()
+    )  # threads are enough: Pillow decodes and resizes without the GIL
+    try:
+        results = tqdm(
+            pool.map(lambda path: _try(read_square, path, size), paths),
+            total=len(paths),
+            desc="reading images",
+            unit="img",
+            disable=not progress,
+        )
+        for i, result in enumerate(results):
+            if isinstance(result, ImageError):
+                unreadable[i] = result.reason
+            else:
+                images[i - len(unreadable)] = result.transpose(2, 0, 1)
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
+    return images[: len(paths) - len(unreadable)], unreadable
+
+
+def _try(read: Callable, *arguments: Any) -> Any:
+    try:
+        return read(*arguments)
+    except ImageError as error:
+        return error
+
+
+def _too_few(folder: Path, found: int, skipped: dict[str, str]) -> str:
+    least = 2 * LEAST_VALIDATION
+    text = f"--data {folder}: {found} readable images found, at least {least} are needed"
+    if skipped:
+        name, reason = next(iter(skipped.items()))
+        return f"{text}; {len(skipped)} could not be read ({name}: {reason}, ...)"
+    return f"{text}; put {', '.join(sorted(SUFFIXES))} files there"

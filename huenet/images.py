@@ -1,0 +1,182 @@
+"""One image file in, one uint8 RGB array out; and files that appear whole or not at all.
+
+Conventions: an image is uint8, shape (H, W, 3), RGB as stored (embedded colour profiles are not applied). Anything
+wrong with a file, from a missing one to a decompression bomb, is an `ImageError` whose message is one line.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+__all__ = ["SUFFIXES", "ImageError", "atomic_open", "read_image", "read_square", "square"]
+
+# Formats that Pillow decodes by itself. The rest stays shut: EPS would start Ghostscript on a stranger's file.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+SUFFIXES = frozenset(
+    (".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+)
+MAX_PIXELS = 80_000_000  # below the size at which Pillow starts to warn of a bomb; 240 MB of RGB
+
+
+class ImageError(ValueError):
+    """A file that could not be read as an image.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    reason : str
+        Why, in a few words, without the path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {reason}")
+        self.path, self.reason = os.fspath(path), reason
+
+    def __reduce__(self):  # two arguments, one message: the default would lose the reason on its way out of a process
+        return ImageError, (self.path, self.reason)
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read one image file as 8-bit RGB.
+
+    EXIF rotation is applied, transparency is composited over white, palettes and CMYK are converted, and the first
+    frame of an animation is taken. 16-bit greyscale is scaled from 0..65535 to 0..255; of 16-bit RGB, Pillow keeps the
+    high byte, which is the same to within one step of 8 bits.
+
+    Parameters
+    ----------
+    path : str or path
+        A JPEG, PNG, WebP, TIFF, BMP, GIF, PPM or JPEG 2000 file, of at most 80 million pixels.
+
+    Returns
+    -------
+    ndarray
+        uint8, shape (H, W, 3).
+
+    Raises
+    ------
+    ImageError
+        The file is missing, no image, truncated, too large or of a kind that has no plain RGB reading.
+    """
+    return np.array(_open(path))
+
+
+def read_square(path: str | os.PathLike[str], size: int) -> np.ndarray:
+    """Read one image file as in `read_image`, then `square` it.
+
+    Returns
+    -------
+    ndarray
+        uint8, shape (size, size, 3).
+    """
+    return _square(_open(path, size), size)
+
+
+def square(image: np.ndarray, size: int) -> np.ndarray:
+    """Cut the central square out of an image and resize it (Lanczos).
+
+    The same picture as resizing the shorter side to `size` and cropping the centre, without the long image in between.
+
+    Parameters
+    ----------
+    image : ndarray
+        uint8, shape (H, W, 3).
+    size : int
+        Side of the result in pixels.
+
+    Returns
+    -------
+    ndarray
+        uint8, shape (size, size, 3).
+    """
+    return _square(Image.fromarray(image), size)
+
+
+@contextmanager
+def atomic_open(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:
+    """Open a temporary file beside `path`, and rename it to `path` once the block has ended without an error.
+
+    Readers see the old file or the new one, whole; a crash or a full disk leaves the old one. Missing folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(temporary, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _square(image: Image.Image, size: int) -> np.ndarray:
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return np.array(image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)))
+
+
+def _open(path: str | os.PathLike[str], size: int | None = None) -> Image.Image:
+    if not os.path.isfile(path):  # a named pipe would wait for ever
+        raise ImageError(path, "not a regular file" if os.path.exists(path) else "no such file")
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(path, f"too large: {width} x {height} pixels, at most {MAX_PIXELS} are read")
+            if size is not None:
+                image.draft(
+                    image.mode, (2 * size, 2 * size)
+                )  # JPEG only: decode at 1/2, 1/4 or 1/8, never below 2 * size
+            image.load()
+            return _to_rgb(_upright(image))
+    except ImageError:
+        raise
+    except (
+        Exception
+    ) as error:  # decoders raise whatever the damage leads to: OSError, SyntaxError, struct.error, zlib.error, ...
+        raise ImageError(path, _reason(path, error)) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF around good pixels
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_deep_grey(np.asarray(image), image.mode)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _deep_grey(values: np.ndarray, mode: str) -> np.ndarray:
+    full = 1.0 if mode == "F" else 65535.0
+    if not (np.min(values) >= 0 and np.max(values) <= full):  # NaN fails too
+        raise ValueError(f"greyscale values outside 0..{full:g}")
+    return np.rint(values * (255.0 / full)).astype(np.uint8)
+
+
+def _reason(path: str | os.PathLike[str], error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"too large: at most {MAX_PIXELS} pixels are read"
+    if isinstance(error, UnidentifiedImageError):
+        return "empty file" if os.path.getsize(path) == 0 else "not an image of a known format"
+    text = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__
+    return text.splitlines()[0]
