@@ -136,16 +136,13 @@ def _open(path: str | os.PathLike[str], size: int | None = None) -> Image.Image:
             if width * height > MAX_PIXELS:
                 raise ImageError(path, f"too large: {width} x {height} pixels, at most {MAX_PIXELS} are read")
             if size is not None:
-                image.draft(
-                    image.mode, (2 * size, 2 * size)
-                )  # JPEG only: decode at 1/2, 1/4 or 1/8, never below 2 * size
+                # JPEG only: decode at 1/2, 1/4 or 1/8, never below twice the size
+                image.draft(image.mode, (2 * size, 2 * size))
             image.load()
             return _to_rgb(_upright(image))
     except ImageError:
         raise
-    except (
-        Exception
-    ) as error:  # decoders raise whatever the damage leads to: OSError, SyntaxError, struct.error, zlib.error, ...
+    except Exception as error:  # damage surfaces as OSError, SyntaxError, struct.error, zlib.error and more
         raise ImageError(path, _reason(path, error)) from error
 
 

@@ -1,0 +1,354 @@
+"""Reading image files: every odd kind of file is made here, with Pillow or byte by byte."""
+
+import os
+import pickle
+import struct
+import threading
+import zlib
+
+import numpy as np
+import pytest
+
+Image = pytest.importorskip("PIL.Image")
+
+from huenet.images import MAX_PIXELS, ImageError, atomic_open, read_image, read_square, square  # noqa: E402
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def corners() -> np.ndarray:
+    """Four flat quarters, 16 pixels wide and 24 high: red, green / blue, white."""
+    image = np.empty((24, 16, 3), np.uint8)
+    image[:12, :8], image[:12, 8:], image[12:, :8], image[12:, 8:] = RED, GREEN, BLUE, WHITE
+    return image
+
+
+def png(width: int, height: int, bits: int, colour: int, rows: bytes, extra: bytes = b"") -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_rgb_is_read_exactly(tmp_path):
+    want = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    for name in ("a.png", "a.bmp", "a.tif", "a.ppm"):
+        Image.fromarray(want).save(tmp_path / name)
+        got = read_image(tmp_path / name)
+        np.testing.assert_array_equal(got, want)
+        assert got.dtype == np.uint8
+        assert got.flags.writeable
+
+
+def test_suffix_does_not_matter(tmp_path):
+    Image.fromarray(corners()).save(tmp_path / "a.png")
+    os.rename(tmp_path / "a.png", tmp_path / "a.jpg")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), corners())
+
+
+# What the camera stored, for each EXIF orientation, when the scene is `corners()` upright (EXIF 2.3, table of tag 274).
+STORED = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", sorted(STORED))
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](corners())))
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = tmp_path / f"a{suffix}"
+    options = {".jpg": {"quality": 95, "subsampling": 0}, ".webp": {"lossless": True}}.get(suffix, {})
+    stored.save(path, exif=exif, **options)
+    got = read_image(path).astype(int)
+    assert got.shape == (24, 16, 3)
+    assert np.abs(got - corners()).mean() < 8
+    reads = read_square(path, 8).astype(int)
+    assert np.abs(reads[:3, :3] - RED).mean() < 40
+    assert np.abs(reads[-3:, :3] - BLUE).mean() < 40
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_damaged_exif_does_not_cost_the_picture(tmp_path):
+    Image.fromarray(corners()).save(tmp_path / "a.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7fgarbage")
+    assert read_image(tmp_path / "a.jpg").shape == (24, 16, 3)
+
+
+def test_grey_and_one_bit(tmp_path):
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png"), np.repeat(grey[..., None], 3, axis=-1))
+    Image.fromarray(grey > 127).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "bits.png")[..., 1], np.where(grey > 127, 255, 0))
+
+
+def test_palette(tmp_path):
+    image = Image.new("P", (3, 1))
+    image.putpalette([*RED, *GREEN, *BLUE])
+    image.putdata([2, 0, 1])
+    image.save(tmp_path / "a.png")
+    image.save(tmp_path / "a.gif")
+    for name in ("a.png", "a.gif"):
+        np.testing.assert_array_equal(read_image(tmp_path / name), [[BLUE, RED, GREEN]])
+
+
+@pytest.mark.parametrize("transparency", [1, bytes([255, 0, 255])])
+def test_palette_with_transparency_lies_on_white(tmp_path, transparency):
+    image = Image.new("P", (3, 1))
+    image.putpalette([*RED, 1, 2, 3, *BLUE])
+    image.putdata([0, 1, 2])
+    image.save(tmp_path / "a.png", transparency=transparency)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), [[RED, WHITE, BLUE]])
+
+
+def test_alpha_is_composited_over_white(tmp_path):
+    rgba = np.zeros((1, 256, 4), np.uint8)
+    rgba[..., 0], rgba[..., 3] = 100, np.arange(256)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    alpha = np.arange(256)[:, None] / 255
+    want = alpha * (100, 0, 0) + (1 - alpha) * 255
+    np.testing.assert_allclose(read_image(tmp_path / "a.png")[0], want, atol=1)
+
+
+def test_grey_with_alpha_and_colour_key(tmp_path):
+    Image.merge("LA", [Image.new("L", (2, 2), 10), Image.new("L", (2, 2), 0)]).save(tmp_path / "la.png")
+    assert (read_image(tmp_path / "la.png") == 255).all()
+    Image.new("RGB", (2, 2), (9, 8, 7)).save(tmp_path / "key.png", transparency=(9, 8, 7))
+    assert (read_image(tmp_path / "key.png") == 255).all()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_cmyk(tmp_path, name):
+    inks = [(0, 255, 255, 0), (255, 0, 255, 0), (255, 255, 0, 0), (0, 0, 0, 0), (0, 0, 0, 255)]
+    quarters = np.repeat(np.repeat(np.array([inks], np.uint8), 16, axis=0), 16, axis=1)
+    Image.fromarray(quarters, "CMYK").save(tmp_path / name)
+    with Image.open(tmp_path / name) as stored:
+        assert stored.mode == "CMYK"
+    got = read_image(tmp_path / name)[8, 8::16].astype(int)
+    assert np.abs(got - [RED, GREEN, BLUE, WHITE, (0, 0, 0)]).max() < 12
+    assert read_square(tmp_path / name, 4).shape == (4, 4, 3)
+
+
+def test_16_bit_grey_is_scaled(tmp_path):
+    values = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
+    want = np.rint(values / 257)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    Image.fromarray(values.astype(np.int32)).save(tmp_path / "int32.tif")
+    (tmp_path / "a.pgm").write_bytes(b"P5 16 16 65535\n" + values.astype(">u2").tobytes())
+    for name in ("a.png", "a.tif", "int32.tif", "a.pgm"):
+        np.testing.assert_array_equal(read_image(tmp_path / name)[..., 0], want, err_msg=name)
+
+
+def test_16_bit_rgb_keeps_the_high_byte(tmp_path):
+    values = np.random.default_rng(0).integers(0, 65536, (4, 6, 3))
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    (tmp_path / "a.png").write_bytes(png(6, 4, 16, 2, rows))
+    assert np.abs(read_image(tmp_path / "a.png") - values / 257).max() <= 1
+
+
+def test_float_grey(tmp_path):
+    values = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0].ravel(), np.arange(256))
+
+
+@pytest.mark.parametrize("bad", [-0.5, 300.0, np.nan])
+def test_float_grey_of_unknown_scale_is_refused(tmp_path, bad):
+    Image.fromarray(np.full((4, 4), bad, np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=r"outside 0\.\.1"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_32_bit_integers_are_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), 70000, np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=r"outside 0\.\.65535"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_first_frame_of_an_animation(tmp_path):
+    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, GREEN)]
+    for name in ("a.gif", "a.tif", "a.webp"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        assert np.abs(read_image(tmp_path / name).astype(int) - RED).max() < 6, name
+
+
+# --- what cannot be read ---
+
+
+def assert_one_line(error: ImageError, path) -> None:
+    assert "\n" not in str(error)
+    assert str(error) == f"{path}: {error.reason}"
+    assert str(path) not in error.reason
+    assert error.path == str(path)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".gif"])
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.95])
+def test_truncated(tmp_path, suffix, kept):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / f"whole{suffix}")
+    whole = (tmp_path / f"whole{suffix}").read_bytes()
+    path = tmp_path / f"cut{suffix}"
+    path.write_bytes(whole[: int(kept * len(whole))])
+    for read in (read_image, lambda p: read_square(p, 8)):
+        with pytest.raises(ImageError) as caught:
+            read(path)
+        assert_one_line(caught.value, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"hello, I am no image\n" * 9, "not an image of a known format"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
+            "not an image of a known format",
+        ),
+    ],
+)
+def test_no_image(tmp_path, content, reason):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    assert caught.value.reason == reason
+    assert_one_line(caught.value, path)
+
+
+def test_missing_folder_and_pipe(tmp_path):
+    with pytest.raises(ImageError, match="no such file"):
+        read_image(tmp_path / "absent.jpg")
+    with pytest.raises(ImageError, match="not a regular file"):
+        read_image(tmp_path)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="not a regular file"):
+        read_image(tmp_path / "pipe.jpg")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(corners()).save(path)
+    path.chmod(0)
+    with pytest.raises(ImageError, match="Permission denied"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(("width", "height"), [(9000, 9000), (10_000, 9_000), (50_000, 50_000), (1, MAX_PIXELS + 1)])
+def test_bomb_is_refused_before_it_is_decoded(tmp_path, width, height):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png(width, height, 8, 2, b"\0" * 64))
+    with pytest.raises(ImageError, match="too large") as caught:
+        read_image(path)
+    assert_one_line(caught.value, path)
+
+
+def test_bomb_in_a_text_chunk(tmp_path):
+    body = b"Comment\0\0" + zlib.compress(b"a" * 80_000_000)
+    chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png(1, 1, 8, 2, b"\0\1\2\3", extra=chunk))
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    assert_one_line(caught.value, path)
+
+
+def test_error_survives_a_process_boundary():
+    error = pickle.loads(pickle.dumps(ImageError("a.jpg", "truncated")))
+    assert (str(error), error.path, error.reason) == ("a.jpg: truncated", "a.jpg", "truncated")
+
+
+# --- squares ---
+
+
+def test_square_keeps_the_centre():
+    wide = np.zeros((8, 32, 3), np.uint8)
+    wide[:, 12:20] = RED
+    np.testing.assert_array_equal(square(wide, 8), wide[:, 12:20])
+    np.testing.assert_array_equal(square(wide.transpose(1, 0, 2), 8), wide[:, 12:20])
+
+
+def test_square_is_resize_then_crop():
+    image = np.asarray(Image.effect_mandelbrot((192, 128), (-2, -1.5, 1, 1.5), 40).convert("RGB"))
+    whole = Image.fromarray(image).resize((48, 32), Image.Resampling.LANCZOS)
+    np.testing.assert_allclose(square(image, 32).astype(int), np.asarray(whole)[:, 8:40], atol=1)
+
+
+def test_square_of_a_ribbon_needs_no_ribbon_in_memory(tmp_path):
+    Image.new("RGB", (1, 60_000), RED).save(tmp_path / "a.png")
+    assert (read_square(tmp_path / "a.png", 128) == RED).all()
+
+
+def test_read_square_of_a_large_jpeg_agrees_with_the_full_decode(tmp_path):
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize(
+        (1600, 1200), Image.Resampling.BICUBIC
+    )
+    smooth.save(tmp_path / "a.jpg", quality=95)
+    small, full = read_square(tmp_path / "a.jpg", 64), square(read_image(tmp_path / "a.jpg"), 64)
+    assert small.shape == (64, 64, 3)
+    assert np.abs(small.astype(int) - full).max() <= 4
+
+
+# --- atomic_open ---
+
+
+def write_half(path) -> None:
+    with atomic_open(path, "w") as file:
+        file.write("half of the n")
+        file.flush()
+        assert path.read_text() == "old"
+        raise RuntimeError
+
+
+def test_atomic_open_replaces_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with atomic_open(path, "w") as file:
+        file.write("old")
+    with pytest.raises(RuntimeError):
+        write_half(path)
+    assert path.read_text() == "old"
+    with atomic_open(path, "w") as file:
+        file.write("new")
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_atomic_open_permissions_are_those_of_open(tmp_path):
+    (tmp_path / "plain").write_text("")
+    with atomic_open(tmp_path / "atomic", "w"):
+        pass
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_atomic_open_from_many_threads(tmp_path):
+    def write(i: int) -> None:
+        with atomic_open(tmp_path / "a.txt", "w") as file:
+            file.write(f"{i}" * 10_000)
+
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    content = (tmp_path / "a.txt").read_text()
+    assert len(content) == 10_000
+    assert len(set(content)) == 1
+    assert os.listdir(tmp_path) == ["a.txt"]
