@@ -1,16 +1,25 @@
 """Colour transfer without training: what a network has to beat, and a prior to build one on.
 
-Hue is a circle of circumference 1; a displacement is a rotation of hue in turns, in [-0.5, 0.5].
+Hue is a circle of circumference 1; a displacement is a rotation of hue in turns, in [-0.5, 0.5]. `transport` is for
+NumPy; the rest takes arrays of any library of the Python array API standard, in batches.
 """
 
 import math
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace, device
 
-__all__ = ["apply_displacement", "hue_transport"]
+import diffhist
+
+__all__ = ["apply_displacement", "best_rotation", "hue_transport", "reinhard", "transport"]
 
 Array = Any
+
+# E. Reinhard, M. Ashikhmin, B. Gooch, P. Shirley, "Color transfer between images", 2001, Eq. 4 and 6
+LMS_FROM_RGB = ((0.3811, 0.5783, 0.0402), (0.1967, 0.7244, 0.0782), (0.0241, 0.1288, 0.8444))
+LAB_FROM_LMS = np.diag(1 / np.sqrt([3, 6, 2])) @ ((1, 1, 1), (1, 1, -2), (1, -1, 0))
+DARKEST = 1 / 255  # the logarithm needs a floor: one step of 8 bits
 
 
 def hue_transport(source_hist: Array, target_hist: Array, /, *, smooth: float = 0.0) -> Array:
@@ -18,7 +27,6 @@ def hue_transport(source_hist: Array, target_hist: Array, /, *, smooth: float = 
 
     The circular optimal transport of order 1 cuts the circle where the difference of the two cumulative
     distributions, F - G, takes its median m [1]_; it is the monotone map G^-1(F - m) on the circle unrolled [2]_.
-    Arrays of any library of the Python array API standard, in batches.
 
     Parameters
     ----------
@@ -107,6 +115,116 @@ def apply_displacement(hue: Array, displacement: Array, /) -> Array:
     return xp.reshape((pixels + low + (position - left) * step) % 1.0, hue.shape)
 
 
+def transport(
+    source: np.ndarray,
+    target: np.ndarray,
+    /,
+    *,
+    source_weights: np.ndarray | None = None,
+    target_weights: np.ndarray | None = None,
+    circular: bool = True,
+    seed: int = 0,
+) -> np.ndarray:
+    """Exact optimal transport of hue, pixel by pixel: the result has the target's hues, in the target's shares.
+
+    The map of `hue_transport` without bins. Pixels of one hue are told apart at random, so that together they can
+    become several.
+
+    Parameters
+    ----------
+    source, target : ndarray, any shape
+        Hue in turns; the two may differ in shape.
+    source_weights, target_weights : ndarray, optional
+        What each pixel counts for, in the shape of its hue.
+    circular : bool
+        False cuts the circle at hue 0: the transport of a line.
+    seed : int
+        Of the order of equal hues.
+
+    Returns
+    -------
+    ndarray, the shape of `source`
+        Hue in [0, 1); the source's own where either picture has no weight.
+    """
+    x, y = source.ravel() % 1.0, target.ravel() % 1.0
+    a, b = _pixel_shares(source_weights, x), _pixel_shares(target_weights, y)
+    if not a.any() or not b.any():
+        return source % 1.0
+    order = np.lexsort((np.random.default_rng(seed).random(x.size), x))
+    x, a = x[order], a[order]
+    b, y = b[np.argsort(y)], np.sort(y)
+    quantile = np.cumsum(a) - a / 2  # of each pixel's middle
+    if circular:
+        quantile = (quantile - _median_difference(x, a, y, b)) % 1.0
+    moved = np.empty_like(x)
+    moved[order] = y[np.minimum(np.searchsorted(np.cumsum(b), quantile, side="right"), y.size - 1)]
+    return moved.reshape(source.shape)
+
+
+def best_rotation(source_hist: Array, target_hist: Array, /) -> Array:
+    """The one rotation of hue, by whole bins, after which the circular EMD (Eq. 14) to the target is least.
+
+    Parameters
+    ----------
+    source_hist, target_hist : array, (..., K)
+        Masses of K equal bins of hue.
+
+    Returns
+    -------
+    array, (...)
+        Rotation in turns, in [-0.5, 0.5).
+    """
+    xp = array_namespace(source_hist, target_hist)
+    p, q = _shares(source_hist, xp), _shares(target_hist, xp)
+    K = p.shape[-1]
+    k = xp.arange(K, device=device(p))
+    shifts = k - K // 2
+    turned = xp.take(p, xp.reshape((k[None, :] - shifts[:, None]) % K, (-1,)), axis=-1)
+    turned = xp.reshape(turned, (*p.shape[:-1], K, K))
+    costs = diffhist.squared_emd(turned, q[..., None, :], circular=True)
+    return xp.astype(xp.argmin(costs, axis=-1) - K // 2, p.dtype) / K
+
+
+def reinhard(source: Array, target: Array, /, *, axis: int = -3, whole: Array | None = None) -> Array:
+    """Give the source the target's mean and deviation in l-alpha-beta, channel by channel.
+
+    Parameters
+    ----------
+    source, target : array, RGB in [0, 1] along `axis`
+        One picture each, of any two sizes.
+    axis : int
+        The channel axis.
+    whole : array, optional
+        The picture whose mean and deviation count as the source's, where `source` is a part of it.
+
+    Returns
+    -------
+    array, the shape of `source`
+        RGB, clipped to [0, 1].
+
+    References
+    ----------
+    E. Reinhard, M. Ashikhmin, B. Gooch, P. Shirley, "Color transfer between images", 2001, Eq. 4-11. Cone responses
+    below 1/255 count as 1/255. The way back is the exact inverse; the paper prints it rounded.
+    """
+    xp = array_namespace(source, target)
+    lms_from_rgb, lab_from_lms = (
+        xp.asarray(np.asarray(m).T, dtype=source.dtype, device=device(source)) for m in (LMS_FROM_RGB, LAB_FROM_LMS)
+    )
+
+    def lab(rgb: Array) -> Array:
+        lms = xp.moveaxis(rgb, axis, -1) @ lms_from_rgb
+        return (xp.log(xp.clip(lms, DARKEST, None)) / math.log(10)) @ lab_from_lms
+
+    pixels, goal = lab(source), lab(target)
+    own = pixels if whole is None else lab(whole)
+    mean, goal_mean = _over_pixels(xp.mean, own), _over_pixels(xp.mean, goal)
+    deviation, goal_deviation = _over_pixels(xp.std, own), _over_pixels(xp.std, goal)
+    ratio = goal_deviation / xp.where(deviation > 0, deviation, xp.ones_like(deviation))
+    lms = 10 ** (((pixels - mean) * ratio + goal_mean) @ xp.linalg.inv(lab_from_lms))
+    return xp.moveaxis(xp.clip(lms @ xp.linalg.inv(lms_from_rgb), 0, 1), -1, axis)
+
+
 def _shares(hist: Array, xp: Any) -> Array:
     total = xp.sum(hist, axis=-1, keepdims=True)
     return hist / xp.where(total > 0, total, xp.ones_like(total))
@@ -136,3 +254,23 @@ def _smooth(displacement: Array, weights: Array, sigma: float, xp: Any) -> Array
     east = (weights * xp.cos(angle)) @ kernel
     north = (weights * xp.sin(angle)) @ kernel
     return xp.atan2(north, east) / (2 * math.pi)
+
+
+def _pixel_shares(weights: np.ndarray | None, hue: np.ndarray) -> np.ndarray:
+    weights = np.ones(hue.size) if weights is None else np.asarray(weights, float).ravel()
+    return weights / (weights.sum() or 1.0)
+
+
+def _median_difference(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> float:
+    """Median over the circle of the difference of two cumulative distributions, points x of mass a and y of b."""
+    points = np.concatenate([x, y])
+    order = np.argsort(points)
+    points = points[order]
+    difference = np.cumsum(np.concatenate([a, -b])[order])
+    lengths = np.diff(points, append=points[0] + 1)
+    order = np.argsort(difference)
+    return difference[order][np.searchsorted(np.cumsum(lengths[order]), 0.5)]
+
+
+def _over_pixels(reduce: Any, lab: Array) -> Array:
+    return reduce(lab, axis=(-3, -2), keepdims=True)
