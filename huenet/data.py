@@ -1,4 +1,4 @@
-"""Photographs in memory: folders, splits, scikit-image's own photographs, and the order in which pairs are drawn.
+"""Photographs in memory: folders, splits, and scikit-image's own photographs.
 
 Conventions: a set of images is one uint8 array, shape (N, 3, S, S), RGB. A split depends on the seed and the names
 alone: the same folder gives the same split on every machine, and one more file, or one damaged, moves next to nothing.
@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from huenet.color import hsv_to_rgb, rgb_to_hsv
+from huenet.download import DATASETS, DataError, fetch
 from huenet.images import SUFFIXES, ImageError, read_image, read_square
+from huenet.pairs import PairBatch, PairSampler
 
 __all__ = ["DataError", "Images", "PairBatch", "PairSampler", "load", "photographs"]
 
@@ -34,11 +37,8 @@ VALIDATION = ("astronaut.png", "rocket.jpg")
 TRAINING_CROPS, VALIDATION_CROPS = 768, 64
 LEAST_CROP_CHROMA = 0.12  # mean of S * V: a crop of black border or white wall has no hue to learn from
 
+MOST_IN_MEMORY = 4 << 30  # bytes of decoded images; more go to a temporary file, whose hot part the system caches
 VALIDATION_SHARE, LEAST_VALIDATION, MOST_VALIDATION = 0.1, 2, 500
-
-
-class DataError(ValueError):
-    """A data set that cannot be used; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,13 @@ class Images:
     train, validation : ndarray
         uint8, shape (N, 3, S, S), RGB.
     record : dict
-        JSON-able: where the images come from, the names on each side of the split, the skipped files and their reasons.
+        JSON-able: where the images come from, the names on each side of the split in the order of the arrays, and the
+        files skipped with their reasons. The crops of scikit-image's photographs have the names of the photographs.
     """
 
     train: np.ndarray
     validation: np.ndarray
     record: dict[str, Any]
-
-
-class PairBatch(NamedTuple):
-    """A batch of pairs: indices into a set of images (int64) and whether to flip each vertically (bool), shape (B,)."""
-
-    source: np.ndarray
-    target: np.ndarray
-    flip_source: np.ndarray
-    flip_target: np.ndarray
 
 
 def photographs() -> dict[str, np.ndarray]:
@@ -93,8 +85,9 @@ def load(
     Parameters
     ----------
     data : str, path or None
-        A folder, searched at any depth for image files. None takes random crops of `photographs()`, and holds out whole
-        photographs for validation.
+        A folder, searched at any depth for image files; or the name of a data set in `huenet.download.DATASETS`, which
+        is downloaded once (write ``./cars`` for a folder of that name). None takes random crops of `photographs()`, and
+        holds out whole photographs for validation.
     size : int
         Side of the images in pixels: the shorter side is resized to it (Lanczos), the centre is kept.
     seed : int
@@ -112,11 +105,12 @@ def load(
     Raises
     ------
     DataError
-        The folder is missing or has fewer than 4 readable images. Single bad files are skipped, and listed in `record`.
+        The folder is missing or has fewer than 4 readable images, or a download failed. Single bad files are skipped
+        and listed in `record`.
     """
     if data is None:
         return _load_photographs(size, seed)
-    folder = Path(data)
+    folder = fetch(data, progress=progress) if isinstance(data, str) and data in DATASETS else Path(data)
     names, skipped = _image_names(folder)
     names.sort(key=lambda name: _rank(seed, name))
     images, unreadable = _decode([folder / name for name in names], size, workers, progress)
@@ -129,88 +123,11 @@ def load(
         "data": os.fspath(folder),
         "size": size,
         "seed": seed,
-        "validation": sorted(names[:held_out]),
-        "train": sorted(names[held_out:]),
+        "validation": names[:held_out],
+        "train": names[held_out:],
         "skipped": dict(sorted(skipped.items())),
     }
     return Images(train=images[held_out:], validation=images[:held_out], record=record)
-
-
-class PairSampler:
-    """Random source-target pairs without end, the same for every number of processes.
-
-    Every epoch is a new random permutation, in which each image is once a source and once a target, and never both of a
-    pair (when there is more than one image). Batches cut that endless stream at regular steps and may straddle epochs:
-    nothing is dropped, and every process sees equally many. Of `world` processes, each takes its own slice of the same
-    global batch: together they see what one process would see with `world` times the batch.
-
-    Parameters
-    ----------
-    n : int
-        Number of images, at least 1. It may be less than `batch_size`.
-    batch_size : int
-        Pairs in a batch, for each process.
-    seed : int
-        With the position in the stream, it determines every batch.
-    rank, world : int
-        This process and the number of processes.
-
-    Examples
-    --------
-    >>> batch = next(PairSampler(10, batch_size=4, seed=0))
-    >>> batch.source.shape, bool((batch.source != batch.target).all())
-    ((4,), True)
-    """
-
-    def __init__(self, n: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        for name, value, least in (("n", n, 1), ("batch_size", batch_size, 1), ("seed", seed, 0), ("world", world, 1)):
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}, got {value}")
-        if not 0 <= rank < world:
-            raise ValueError(f"`rank` must be from 0 to {world - 1} (`world` is {world}), got {rank}")
-        self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
-        self._position = 0  # pairs that all processes together have drawn
-        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
-
-    def __iter__(self) -> Iterator[PairBatch]:
-        return self
-
-    def __next__(self) -> PairBatch:
-        first = self._position + self.rank * self.batch_size
-        self._position += self.world * self.batch_size
-        epochs, places = np.divmod(np.arange(first, first + self.batch_size), self.n)
-        parts = [self._epoch(int(epoch))[:, places[epochs == epoch]] for epoch in np.unique(epochs)]
-        source, target, flip_source, flip_target = np.concatenate(parts, axis=1)
-        return PairBatch(source, target, flip_source.astype(bool), flip_target.astype(bool))
-
-    @property
-    def epoch(self) -> int:
-        """Epochs completed."""
-        return self._position // self.n
-
-    def state_dict(self) -> dict[str, int]:
-        """Position in the stream: the same on every process, and independent of their number."""
-        return {"n": self.n, "seed": self.seed, "position": self._position}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on exactly where `state` was taken.
-
-        Raises
-        ------
-        ValueError
-            The state belongs to another number of images or another seed.
-        """
-        for name in ("n", "seed"):
-            if state[name] != getattr(self, name):
-                raise ValueError(f"`{name}` of the saved sampler must be {getattr(self, name)}, got {state[name]}")
-        self._position = state["position"]
-
-    def _draw_epoch(self, epoch: int) -> np.ndarray:
-        rng = np.random.default_rng([self.seed, epoch])
-        source = rng.permutation(self.n)
-        # A rotated permutation has no image facing itself; the random shift leaves every other image equally likely.
-        target = np.roll(source, rng.integers(1, self.n) if self.n > 1 else 0)
-        return np.stack([source, target, *rng.integers(0, 2, size=(2, self.n))])
 
 
 def _load_photographs(size: int, seed: int) -> Images:
@@ -273,7 +190,7 @@ def _rank(seed: int, name: str) -> bytes:
 
 def _decode(paths: list[Path], size: int, workers: int | None, progress: bool) -> tuple[np.ndarray, dict[int, str]]:
     """Read every path as (3, size, size); return what could be read, packed, and the others' numbers and reasons."""
-    images = np.empty((len(paths), 3, size, size), np.uint8)
+    images = _allocate((len(paths), 3, size, size))
     unreadable: dict[int, str] = {}
     pool = ThreadPoolExecutor(
         workers or os.cpu_count()
@@ -294,6 +211,21 @@ def _decode(paths: list[Path], size: int, workers: int | None, progress: bool) -
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
     return images[: len(paths) - len(unreadable)], unreadable
+
+
+def _allocate(shape: tuple[int, ...]) -> np.ndarray:
+    """Return a uint8 array in memory, or over a temporary file that vanishes with it where memory is not the place."""
+    if math.prod(shape) <= MOST_IN_MEMORY:
+        return np.empty(shape, np.uint8)
+    # Reserved now: a disk that fills up under a memory map is a bus error, not an exception.
+    reserve = getattr(os, "posix_fallocate", lambda file, _, length: os.truncate(file, length))
+    with tempfile.TemporaryFile(prefix="huenet-") as file:
+        try:
+            reserve(file.fileno(), 0, math.prod(shape))
+        except OSError as error:
+            need = f"{math.prod(shape) / 2**30:.1f} GiB in {tempfile.gettempdir()}"
+            raise DataError(f"the images need {need} ({error.strerror}): set TMPDIR, or a smaller --size") from error
+        return np.memmap(file, np.uint8, shape=shape)
 
 
 def _try(read: Callable, *arguments: Any) -> Any:

@@ -1,0 +1,330 @@
+"""Downloads from a small HTTP server on loopback, which cuts, lies and refuses as told."""
+
+import hashlib
+import http.server
+import io
+import os
+import tarfile
+import threading
+
+import pytest
+
+pytest.importorskip("tqdm")
+
+from huenet import download
+from huenet.download import Archive, DataError, cache_dir, fetch
+
+PHOTOS = {"jpg/one.jpg": os.urandom(200_000), "jpg/deep/two.jpg": os.urandom(100_000)}
+
+
+def tar(members: dict[str, bytes] | list[tarfile.TarInfo], mode: str = "w:gz") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        if isinstance(members, list):
+            for info in members:
+                archive.addfile(info, io.BytesIO(b"x" * info.size))
+        else:
+            for name, content in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        shop = self.server.shop
+        shop.requests.append(self.headers.get("Range"))
+        content = shop.files.get(self.path.lstrip("/"))
+        status = shop.errors.pop(0) if shop.errors else 200
+        if content is None or status >= 400:
+            return self.send_error(404 if content is None else status)
+        start = 0
+        if shop.ranges and (asked := self.headers.get("Range")):
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(content):
+                return self.send_error(416)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        end = start + shop.cuts.pop(0) if shop.cuts else len(content)
+        self.wfile.write(content[start:end])  # the connection closes here: short of the length announced, if cut
+
+    def log_message(self, *args):
+        pass
+
+
+class Shop:
+    """What the server offers and how it misbehaves; and what it was asked."""
+
+    def __init__(self):
+        self.files, self.cuts, self.errors, self.requests, self.ranges = {}, [], [], [], True
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.shop = Shop()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    server.shop.url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("HUENET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+    yield server.shop
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def offer(shop, monkeypatch, content: bytes, **changes) -> None:
+    """Put `content` on the server, as the one archive of the data set `photos`."""
+    shop.files["photos.tgz"] = content
+    archive = Archive(f"{shop.url}/photos.tgz", hashlib.md5(content).hexdigest(), 1_000_000)._replace(**changes)
+    monkeypatch.setattr(download, "DATASETS", {"photos": ((archive,),)})
+
+
+def get():
+    return fetch("photos", progress=False)
+
+
+def files_of(folder) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def left_in_cache() -> list[str]:
+    return sorted(name for name in os.listdir(cache_dir()) if name != ".photos.lock")
+
+
+def test_download_and_unpack(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    folder = get()
+    assert folder == cache_dir() / "photos"
+    assert files_of(folder) == PHOTOS
+    assert left_in_cache() == ["photos"]
+    assert get() == folder
+    assert shop.requests == [None]  # the second call asked for nothing
+
+
+def test_several_archives_make_one_folder(shop, monkeypatch):
+    parts = {"a.tgz": {"a/1.jpg": b"1"}, "b.tgz": {"b/2.jpg": b"2"}}
+    shop.files = {name: tar(members) for name, members in parts.items()}
+    archives = tuple(
+        Archive(f"{shop.url}/{name}", hashlib.md5(content).hexdigest(), 1000) for name, content in shop.files.items()
+    )
+    monkeypatch.setattr(download, "DATASETS", {"photos": (archives,)})
+    assert files_of(get()) == {"a/1.jpg": b"1", "b/2.jpg": b"2"}
+
+
+def test_cut_transfer_goes_on_within_the_call(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    shop.cuts = [1000] * 12  # more cuts than attempts: one that brought something does not count
+    assert files_of(get()) == PHOTOS
+    assert shop.requests == [None, *(f"bytes={1000 * i}-" for i in range(1, 13))]
+
+
+def test_cut_transfer_goes_on_in_the_next_call(shop, monkeypatch):
+    content = tar(PHOTOS)
+    offer(shop, monkeypatch, content)
+    shop.cuts = [150_000] + [0] * download.ATTEMPTS
+    with pytest.raises(DataError, match=r"150000 bytes are there.*run the same command again"):
+        get()
+    assert left_in_cache() == ["photos.tgz.part"]
+    assert (cache_dir() / "photos.tgz.part").read_bytes() == content[:150_000]
+    shop.requests.clear()
+    assert files_of(get()) == PHOTOS
+    assert shop.requests == ["bytes=150000-"]
+    assert left_in_cache() == ["photos"]
+
+
+def test_whole_part_file_is_used(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    cache_dir().mkdir()
+    (cache_dir() / "photos.tgz.part").write_bytes(shop.files["photos.tgz"])
+    assert files_of(get()) == PHOTOS  # the server answers 416: nothing is left to send
+
+
+def test_server_without_ranges_sends_everything_again(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    shop.ranges, shop.cuts = False, [100_000]
+    assert files_of(get()) == PHOTOS
+    assert shop.requests == [None, "bytes=100000-"]
+
+
+def test_wrong_checksum(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS), md5="0" * 32)
+    with pytest.raises(DataError, match=r"checksum is .*0{32} was expected") as caught:
+        get()
+    assert "\n" not in str(caught.value)
+    assert left_in_cache() == []
+
+
+def test_damaged_part_file_does_not_stay(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    cache_dir().mkdir()
+    (cache_dir() / "photos.tgz.part").write_bytes(b"rubbish")
+    with pytest.raises(DataError, match="checksum"):
+        get()
+    assert files_of(get()) == PHOTOS
+
+
+def test_checksum_of_the_first_bytes(shop, monkeypatch):
+    content = tar(PHOTOS)
+    offer(shop, monkeypatch, content, md5=hashlib.md5(content[:5000]).hexdigest(), md5_bytes=5000)
+    assert files_of(get()) == PHOTOS
+
+
+def test_404_is_not_tried_again(shop, monkeypatch):
+    offer(shop, monkeypatch, b"")
+    shop.files.clear()
+    with pytest.raises(DataError, match=r"photos: http://.*answers 404.*--data") as caught:
+        get()
+    assert "\n" not in str(caught.value)
+    assert len(shop.requests) == 1
+    assert left_in_cache() == []
+
+
+def test_the_next_place_is_tried(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    good = download.DATASETS["photos"][0]
+    gone = (good[0]._replace(url=f"{shop.url}/gone.tgz"),)
+    monkeypatch.setattr(download, "DATASETS", {"photos": (gone, good)})
+    assert files_of(get()) == PHOTOS
+
+
+def test_server_error_is_tried_again(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    shop.errors = [503, 500]
+    assert files_of(get()) == PHOTOS
+
+
+def test_nobody_listens(shop, monkeypatch):
+    offer(shop, monkeypatch, b"", url="http://127.0.0.1:9/photos.tgz")
+    with pytest.raises(DataError, match=r"photos: http://127.0.0.1:9/photos.tgz: .*\(0 bytes are there\)"):
+        get()
+
+
+def test_more_than_announced_is_not_stored(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS), most_bytes=1000)
+    with pytest.raises(DataError, match="more than the 1000 bytes"):
+        get()
+
+
+def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+def plain(name: str, size: int = 1) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        [plain("../escaped.jpg")],
+        [plain("a/../../escaped.jpg")],
+        [plain("/tmp/huenet-escaped.jpg")],
+        [plain("..\\escaped.jpg")],
+        [plain("C:/escaped.jpg")],
+        [special("link", tarfile.SYMTYPE, "/etc")],
+        [special("link", tarfile.SYMTYPE, ".."), plain("link/escaped.jpg")],
+        [special("link", tarfile.LNKTYPE, "/etc/passwd")],
+        [special("pipe", tarfile.FIFOTYPE)],
+        [special("device", tarfile.CHRTYPE)],
+    ],
+    ids=lambda members: f"{members[0].name}-{members[0].type.decode()}",
+)
+def test_archive_that_reaches_outside(shop, monkeypatch, tmp_path, evil):
+    offer(shop, monkeypatch, tar([plain("good.jpg"), *evil]))
+    with pytest.raises(DataError, match=r"outside the folder|link or a device") as caught:
+        get()
+    assert "\n" not in str(caught.value)
+    assert left_in_cache() == []
+    assert {path.name for path in tmp_path.rglob("*")} == {"cache", ".photos.lock"}
+    assert not os.path.lexists("/tmp/huenet-escaped.jpg")
+
+
+def test_archive_that_swells(shop, monkeypatch):
+    offer(shop, monkeypatch, tar({"zeros.jpg": bytes(100_000)}), most_bytes=10_000)
+    with pytest.raises(DataError, match=r"more than .* bytes: not unpacked"):
+        get()
+    assert left_in_cache() == []
+
+
+def test_archive_of_too_many_files(shop, monkeypatch):
+    offer(shop, monkeypatch, tar({f"{i}.jpg": b"" for i in range(11)}))
+    monkeypatch.setattr(download, "MOST_FILES", 10)
+    with pytest.raises(DataError, match="more than 10 files"):
+        get()
+
+
+@pytest.mark.parametrize("content", [b"no archive at all", tar(PHOTOS)[:150_000], tar(PHOTOS, "w")[:1000]])
+def test_damaged_archive(shop, monkeypatch, content):
+    offer(shop, monkeypatch, content)
+    with pytest.raises(DataError, match="damaged archive") as caught:
+        get()
+    assert "\n" not in str(caught.value)
+    assert left_in_cache() == []
+
+
+def test_damage_that_only_the_end_of_gzip_tells(shop, monkeypatch):
+    content = bytearray(tar({"noise.jpg": os.urandom(50_000)}))
+    content[25_000] ^= 1  # noise is stored as it is: nothing but the sum at the end is wrong
+    offer(shop, monkeypatch, bytes(content), md5=hashlib.md5(content[:5000]).hexdigest(), md5_bytes=5000)
+    with pytest.raises(DataError, match="damaged archive"):
+        get()
+    assert left_in_cache() == []
+
+
+def test_one_name_twice(shop, monkeypatch):
+    offer(shop, monkeypatch, tar([plain("a.jpg"), plain("a.jpg")]))
+    with pytest.raises(DataError, match="File exists"):
+        get()
+
+
+def test_remains_of_a_killed_run_are_cleared(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    (cache_dir() / ".photos-killed" / "whole").mkdir(parents=True)
+    (cache_dir() / ".photos-killed" / "whole" / "half.jpg").write_bytes(b"")
+    assert files_of(get()) == PHOTOS
+    assert left_in_cache() == ["photos"]
+
+
+def test_two_at_once_download_once(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    folders = []
+    threads = [threading.Thread(target=lambda: folders.append(get())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert folders == [cache_dir() / "photos"] * 4
+    assert shop.requests == [None]
+
+
+def test_cache_cannot_be_made(shop, monkeypatch, tmp_path):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HUENET_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(DataError, match=r"photos: .*Not a directory"):
+        get()
+
+
+def test_unknown_name():
+    with pytest.raises(DataError, match="no data set is named 'flower'; pass one of cars, flowers102, or a folder"):
+        fetch("flower")
+
+
+def test_cache_dir(monkeypatch, tmp_path):
+    monkeypatch.setenv("HUENET_CACHE", str(tmp_path))
+    assert cache_dir() == tmp_path
+    monkeypatch.delenv("HUENET_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_dir() == tmp_path / ".cache" / "huenet"
