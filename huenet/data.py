@@ -131,7 +131,7 @@ def load(
 
 
 def _load_photographs(size: int, seed: int) -> Images:
-    whole = photographs()
+    whole = {name: Image.fromarray(image) for name, image in photographs().items()}
     rng = np.random.default_rng(seed)
 
     def crops(names: Sequence[str], count: int) -> np.ndarray:
@@ -150,14 +150,14 @@ def _turn_hues(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return images
 
 
-def _crop(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+def _crop(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:
     """Cut a random square with some colour in it, of a quarter to all of the shorter side, as (3, size, size)."""
-    height, width = image.shape[:2]
+    width, height = image.size
     while True:
-        side = rng.uniform(0.25, 1.0) * min(height, width)
+        side = rng.uniform(0.25, 1.0) * min(width, height)
         left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
         box = (left, top, left + side, top + side)
-        crop = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS, box=box))
+        crop = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
         if np.ptp(crop, axis=-1).mean() >= 255 * LEAST_CROP_CHROMA:
             return crop.transpose(2, 0, 1)
 

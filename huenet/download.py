@@ -6,6 +6,8 @@ at all. A transfer that was cut goes on where it stopped when the same command i
 
 from __future__ import annotations
 
+import huenet._extra  # noqa: F401  # isort: skip
+
 import gzip
 import hashlib
 import http.client

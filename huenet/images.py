@@ -6,6 +6,8 @@ wrong with a file, from a missing one to a decompression bomb, is an `ImageError
 
 from __future__ import annotations
 
+import huenet._extra  # noqa: F401  # isort: skip
+
 import os
 import secrets
 from collections.abc import Iterator
