@@ -93,7 +93,7 @@ def load(
     seed : int
         Seed of the split (and of the crops).
     workers : int, optional
-        Decoding threads; by default one for each core.
+        Decoding threads; by default one for each core, up to 16.
     progress : bool
         Show a progress bar while decoding.
 
@@ -159,14 +159,14 @@ def _crop(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray
         box = (left, top, left + side, top + side)
         crop = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
         if np.ptp(crop, axis=-1).mean() >= 255 * LEAST_CROP_CHROMA:
-            return crop.transpose(2, 0, 1)
+            return np.ascontiguousarray(crop.transpose(2, 0, 1))
 
 
 def _image_names(folder: Path) -> tuple[list[str], dict[str, str]]:
     """List the image files below `folder` by relative POSIX name, and the sub-folders that could not be opened."""
-    if not folder.exists():
-        raise DataError(f"--data {folder}: no such folder; pass a folder of images")
-    if not folder.is_dir():
+    if not os.path.exists(folder):
+        raise DataError(f"--data {folder}: no such folder; pass a folder of images, or {' or '.join(sorted(DATASETS))}")
+    if not os.path.isdir(folder):
         raise DataError(f"--data {folder}: not a folder; pass the folder that holds the images")
     names, closed, seen = [], {}, set()
 
@@ -192,9 +192,8 @@ def _decode(paths: list[Path], size: int, workers: int | None, progress: bool) -
     """Read every path as (3, size, size); return what could be read, packed, and the others' numbers and reasons."""
     images = _allocate((len(paths), 3, size, size))
     unreadable: dict[int, str] = {}
-    pool = ThreadPoolExecutor(
-        workers or os.cpu_count()
-    )  # threads are enough: Pillow decodes and resizes without the GIL
+    # Threads are enough: Pillow decodes and resizes without the GIL. Each may hold one image of `MAX_PIXELS`.
+    pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16))
     try:
         results = tqdm(
             pool.map(lambda path: _try(read_square, path, size), paths),

@@ -18,7 +18,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["SUFFIXES", "ImageError", "atomic_open", "read_image", "read_square", "square"]
+__all__ = ["FORMATS", "SUFFIXES", "ImageError", "atomic_open", "read_image", "read_square", "square"]
 
 # Formats that Pillow decodes by itself. The rest stays shut: EPS would start Ghostscript on a stranger's file.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")

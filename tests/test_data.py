@@ -251,6 +251,7 @@ def test_crops_hold_out_whole_photographs(crops):
 def test_crops_are_colourful_and_varied(crops):
     for images in (crops.train, crops.validation):
         assert images.shape[1:] == (3, 32, 32)
+        assert images.flags.c_contiguous
         assert chroma(images).mean((1, 2)).min() > 0.08
         shares = hue_shares(images, 6)
         assert shares[:, [0, 5]].sum(1).max() > 0.9  # a red crop

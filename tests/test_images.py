@@ -136,7 +136,7 @@ def test_grey_with_alpha_and_colour_key(tmp_path):
 def test_cmyk(tmp_path, name):
     inks = [(0, 255, 255, 0), (255, 0, 255, 0), (255, 255, 0, 0), (0, 0, 0, 0), (0, 0, 0, 255)]
     quarters = np.repeat(np.repeat(np.array([inks], np.uint8), 16, axis=0), 16, axis=1)
-    Image.fromarray(quarters, "CMYK").save(tmp_path / name)
+    Image.frombytes("CMYK", (80, 16), quarters.tobytes()).save(tmp_path / name)
     with Image.open(tmp_path / name) as stored:
         assert stored.mode == "CMYK"
     got = read_image(tmp_path / name)[8, 8::16].astype(int)
