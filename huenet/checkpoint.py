@@ -1,0 +1,128 @@
+"""Checkpoints that survive a kill, a full disk and time: safetensors with JSON beside the tensors, never a pickle.
+
+A file is written under a temporary name, flushed to the disk and only then renamed, so that the last good one is
+there at every instant.
+"""
+
+from __future__ import annotations
+
+import huenet._extra  # noqa: F401  # isort: skip
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+__all__ = [
+    "CheckpointError",
+    "load",
+    "load_optimizer",
+    "optimizer_tensors",
+    "rng_tensors",
+    "save",
+    "set_rng",
+    "write_text",
+]
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that could not be written or read; the message is one line that says what to do."""
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write `tensors` and the JSON-able `meta` to `path`, atomically.
+
+    Raises
+    ------
+    CheckpointError
+        The disk is full or the folder cannot be written to. What was at `path` is still there.
+    """
+    # safetensors refuses tensors that share memory, and wants them dense
+    owned = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    _replace(path, lambda temporary: save_file(owned, temporary, {"meta": json.dumps(meta)}))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, atomically; errors as for `save`."""
+    _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def load(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read back what `save` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such file, or it is no checkpoint of this program.
+    """
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            meta = json.loads((file.metadata() or {})["meta"])
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a readable checkpoint ({_line(error)})") from error
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state of every parameter, by the parameter's number; its rates and momenta are configuration."""
+    state = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": value for i, entry in state.items() for name, value in entry.items()}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `optimizer_tensors`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        i, name = key.split(".", 1)
+        state.setdefault(int(i), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def rng_tensors() -> dict[str, Tensor]:
+    """torch's random states, CPU and the current CUDA device."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def set_rng(states: Mapping[str, Tensor]) -> None:
+    """The inverse of `rng_tensors`."""
+    torch.set_rng_state(states["cpu"].cpu())
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"].cpu())
+
+
+def _replace(path: Path, write: Any) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"cannot write {path} ({_line(error)}); free some space or choose another --out"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself last, where the system lets a folder be opened."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,136 @@
+"""RGB to and from HSV on any Array API library, differentiable, with grey defined.
+
+Red, green and blue (and hue, saturation and value) lie along `axis`; all values are in [0, 1], hue in [0, 1).
+Written without branches on a library's name, so NumPy arrays and torch tensors take the same path.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from array_api_compat import array_namespace
+
+__all__ = ["chroma", "hsv_to_rgb", "rgb_to_hsv"]
+
+Array = Any
+
+
+def _channels(image: Array, axis: int, name: str) -> list[Array]:
+    """The three channels along `axis`, that axis dropped."""
+    xp = array_namespace(image)
+    if not xp.isdtype(image.dtype, "real floating"):
+        raise TypeError(f"`{name}` must be of a real floating-point dtype with values in [0, 1], got {image.dtype}")
+    if not -image.ndim <= axis < image.ndim or image.shape[axis] != 3:
+        raise ValueError(f"`{name}` must have 3 channels along axis {axis}, got shape {tuple(image.shape)}")
+    moved = xp.moveaxis(image, axis, 0)
+    return [moved[0, ...], moved[1, ...], moved[2, ...]]
+
+
+def rgb_to_hsv(rgb: Array, /, *, axis: int = -3) -> Array:
+    """Convert RGB to HSV.
+
+    Parameters
+    ----------
+    rgb : array (..., 3, ...)
+        Red, green, blue in [0, 1] along `axis`.
+    axis : int
+        The channel axis; -3 is torch's (..., 3, H, W), -1 the (..., H, W, 3) of image files.
+
+    Returns
+    -------
+    array, same shape and dtype
+        Hue in [0, 1), saturation and value in [0, 1]. Where red = green = blue, hue is 0 with gradient 0; where all are
+        0, saturation is 0 with gradient 0. Where two channels tie for the largest, the one-sided formulas agree.
+
+    Raises
+    ------
+    TypeError
+        If `rgb` is not of a real floating-point dtype.
+    ValueError
+        If `axis` does not have 3 channels.
+
+    References
+    ----------
+    A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rgb_to_hsv(np.asarray([0.0, 0.5, 0.0]), axis=-1)
+    array([0.33333333, 1.        , 0.5       ])
+    """
+    xp = array_namespace(rgb)
+    red, green, blue = _channels(rgb, axis, "rgb")
+    value = xp.maximum(xp.maximum(red, green), blue)
+    span = value - xp.minimum(xp.minimum(red, green), blue)
+    coloured = span > 0
+    # Dividing by 1 where there is no chroma keeps value and gradient finite: `where` alone lets the NaN of 0/0 through.
+    safe_span = xp.where(coloured, span, xp.ones_like(span))
+    from_red = (green - blue) / safe_span
+    from_green = (blue - red) / safe_span + 2
+    from_blue = (red - green) / safe_span + 4
+    sector = xp.where(red == value, from_red, xp.where(green == value, from_green, from_blue)) / 6
+    hue = sector - xp.floor(sector)
+    hue = xp.where(hue >= 1, hue - 1, hue)  # a tiny negative sector rounds up to exactly 1
+    hue = xp.where(coloured, hue, xp.zeros_like(hue))
+    saturation = span / xp.where(value > 0, value, xp.ones_like(value))
+    return xp.stack([hue, saturation, value], axis=axis)
+
+
+def hsv_to_rgb(hsv: Array, /, *, axis: int = -3) -> Array:
+    """Convert HSV to RGB; hue wraps, so 1.25 is 0.25.
+
+    Parameters
+    ----------
+    hsv : array (..., 3, ...)
+        Hue (any real number, in turns), saturation and value in [0, 1] along `axis`.
+    axis : int
+        The channel axis.
+
+    Returns
+    -------
+    array, same shape and dtype
+        Red, green, blue in [0, 1]; continuous and piecewise linear in each argument.
+
+    Raises
+    ------
+    TypeError
+        If `hsv` is not of a real floating-point dtype.
+    ValueError
+        If `axis` does not have 3 channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> hsv_to_rgb(np.asarray([0.5, 1.0, 0.25]), axis=-1)
+    array([0.  , 0.25, 0.25])
+    """
+    xp = array_namespace(hsv)
+    hue, saturation, value = _channels(hsv, axis, "hsv")
+
+    def channel(offset: int) -> Array:
+        sector = hue + offset / 6
+        sector = 6 * (sector - xp.floor(sector))
+        share = xp.clip(xp.minimum(sector, 4 - sector), 0, 1)
+        return value * (1 - saturation * share)
+
+    return xp.stack([channel(5), channel(3), channel(1)], axis=axis)
+
+
+def chroma(hsv: Array, /, *, axis: int = -3) -> Array:
+    """Saturation times value: how much a pixel shows of its hue, 0 for grey and black.
+
+    Parameters
+    ----------
+    hsv : array (..., 3, ...)
+        Hue, saturation and value along `axis`.
+    axis : int
+        The channel axis.
+
+    Returns
+    -------
+    array
+        The shape of `hsv` without `axis`; the difference of the largest and the smallest of R, G, B.
+    """
+    _, saturation, value = _channels(hsv, axis, "hsv")
+    return saturation * value

@@ -1,0 +1,139 @@
+"""Everything that training changes, and its way to and from the disk."""
+
+from __future__ import annotations
+
+import huenet._extra  # noqa: F401  # isort: skip
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from huenet import checkpoint
+from huenet.checkpoint import CheckpointError
+from huenet.config import Config, ConfigError
+from huenet.data import PairSampler
+from huenet.networks import Discriminator, Generator
+from huenet.processes import Processes
+
+__all__ = ["CHECKPOINT", "MODEL", "State"]
+
+CHECKPOINT = "checkpoint.safetensors"
+MODEL = "model.safetensors"  # the generator alone, for those who only want to recolour
+
+
+class State:
+    """Both networks, their averages and optimisers, the place in the data, and the number of steps done."""
+
+    def __init__(self, config: Config, images: int, processes: Processes) -> None:
+        torch.manual_seed(config.seed)  # the same networks on every rank
+        self.config, self.device, self.rank = config, processes.device, processes.rank
+        self.generator = Generator(config).to(self.device, memory_format=torch.channels_last)
+        self.discriminator = Discriminator(config).to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False) if config.ema else None
+        self.adam_g, self.adam_d = (
+            torch.optim.Adam(network.parameters(), config.lr, (config.beta1, config.beta2), fused=True)
+            for network in (self.generator, self.discriminator)
+        )
+        share, rest = divmod(config.batch_size, processes.world * config.accumulate)
+        if not share or rest:
+            parts = f"{processes.world} processes times --accumulate {config.accumulate}"
+            raise ConfigError(f"--batch-size must be a multiple of {parts}, got {config.batch_size}")
+        self.sampler = PairSampler(
+            images, config.batch_size // processes.world, config.seed, processes.rank, processes.world
+        )
+        self.step, self.rate = 0, config.lr
+        if config.compile:
+            self.generator.unet.compile()
+            self.discriminator.layers.compile()
+        self._seed_rank()
+
+    def best_generator(self) -> nn.Module:
+        """The averaged generator where there is one; in evaluation mode."""
+        return self.generator.eval() if self.average is None else self.average
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Move the averaged generator; it follows fast at first, when the network changes fast."""
+        if self.average is None:
+            return
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - decay)
+        for mean, now in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            mean.copy_(now)
+
+    def set_rate(self, total: int) -> None:
+        """The learning rate of this step: constant, then falling to 0 in a straight line."""
+        start = self.config.decay_from * total
+        left = (total - self.step) / (total - start) if self.step > start else 1.0
+        self.rate = self.config.lr * left
+        for optimizer in (self.adam_g, self.adam_d):
+            optimizer.param_groups[0]["lr"] = self.rate
+
+    def is_finite(self) -> bool:
+        """Whether every weight of both networks is a finite number."""
+        parameters = [*self.generator.parameters(), *self.discriminator.parameters()]
+        return bool(torch.stack([p.detach().isfinite().all() for p in parameters]).all())
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint, and the generator alone, into `folder`."""
+        tensors = {f"rng/{name}": value for name, value in checkpoint.rng_tensors().items()}
+        for name, part in self._networks().items():
+            tensors |= {f"{name}/{key}": value for key, value in part.state_dict().items()}
+        for name, optimizer in self._optimizers().items():
+            tensors |= {f"{name}/{key}": value for key, value in checkpoint.optimizer_tensors(optimizer).items()}
+        meta = {"step": self.step, "sampler": self.sampler.state_dict(), "config": self.config.to_json()}
+        checkpoint.save(folder / CHECKPOINT, tensors, meta)
+        checkpoint.save(
+            folder / MODEL, self.best_generator().state_dict(), {"step": self.step, "config": meta["config"]}
+        )
+
+    def load(self, folder: Path, *, weights_only: bool = False) -> None:
+        """Go back to the checkpoint in `folder`.
+
+        Parameters
+        ----------
+        folder : Path
+            A run folder.
+        weights_only : bool
+            Go on in the data and the random numbers: what led to trouble once would lead there again.
+
+        Raises
+        ------
+        CheckpointError
+            There is no checkpoint, or it does not fit this configuration.
+        """
+        tensors, meta = checkpoint.load(folder / CHECKPOINT, self.device)
+
+        def part(name: str) -> dict[str, Any]:
+            return {key.removeprefix(f"{name}/"): t for key, t in tensors.items() if key.startswith(f"{name}/")}
+
+        try:
+            for name, network in self._networks().items():
+                network.load_state_dict(part(name))
+            for name, optimizer in self._optimizers().items():
+                checkpoint.load_optimizer(optimizer, part(name))
+            self.step = meta["step"]
+            if weights_only:
+                return
+            self.sampler.load_state_dict(meta["sampler"])
+            checkpoint.set_rng(part("rng"))
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{folder / CHECKPOINT} does not fit this configuration and data: {reason}"
+            ) from error
+        self._seed_rank()
+
+    def _seed_rank(self) -> None:
+        if self.rank:  # dropout differs between ranks; rank 0 keeps the stream that the checkpoint holds
+            torch.manual_seed(hash((self.config.seed, self.rank, self.step)) % 2**63)
+
+    def _networks(self) -> dict[str, nn.Module]:
+        networks: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminator}
+        return networks if self.average is None else {**networks, "average": self.average}
+
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"adam_g": self.adam_g, "adam_d": self.adam_d}
