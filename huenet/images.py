@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 __all__ = ["FORMATS", "SUFFIXES", "ImageError", "atomic_open", "read_image", "read_square", "square"]
 
@@ -25,6 +25,16 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 )
+ORIENTATION = 274  # the EXIF tag; `ImageOps.exif_transpose` also writes the EXIF anew, and fails on tags that it cannot
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 MAX_PIXELS = 80_000_000  # below the size at which Pillow starts to warn of a bomb; 240 MB of RGB
 
 
@@ -140,7 +150,7 @@ def _open(path: str | os.PathLike[str], size: int | None = None) -> Image.Image:
             if size is not None:
                 # JPEG only: decode at 1/2, 1/4 or 1/8, never below twice the size
                 image.draft(image.mode, (2 * size, 2 * size))
-            image.load()
+            image.load()  # now: damage must not surface where damaged EXIF is forgiven
             return _to_rgb(_upright(image))
     except ImageError:
         raise
@@ -150,9 +160,10 @@ def _open(path: str | os.PathLike[str], size: int | None = None) -> Image.Image:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        orientation = image.getexif().get(ORIENTATION)
     except Exception:  # damaged EXIF around good pixels
         return image
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -92,6 +92,7 @@ class PairSampler:
     def _draw_epoch(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch])
         source = rng.permutation(self.n)
-        # A rotated permutation has no image facing itself; the random shift leaves every other image equally likely.
+        # A rotated permutation has no image facing itself, and a random shift hardly ever the same images in a batch's
+        # sources as in its targets.
         target = np.roll(source, rng.integers(1, self.n) if self.n > 1 else 0)
         return np.stack([source, target, *rng.integers(0, 2, size=(2, self.n))])

@@ -326,6 +326,12 @@ def test_pairs_are_new_each_epoch_and_uniform():
     assert all(abs(count - epochs / n) < 5 * (epochs / n) ** 0.5 for count in firsts.values())
 
 
+def test_sources_and_targets_of_a_batch_are_different_images():
+    sampler = PairSampler(1000, 10, 0)
+    batches = [next(sampler) for _ in range(500)]
+    assert np.mean([len(np.intersect1d(batch.source, batch.target)) for batch in batches]) < 0.5
+
+
 def test_flips_are_fair_and_independent():
     flips = take(PairSampler(100, 100, 0), 100)[2:]
     combinations = Counter(zip(*flips, strict=True))
