@@ -1,0 +1,130 @@
+"""What the Array API standard lacks (scatter-add, autodiff-safe logarithms) and the checks on arguments."""
+
+import sys
+from typing import Any
+
+import array_api_compat
+
+Array = Any
+_TORCH_HALF = ("float16", "bfloat16")
+
+
+def _is(array: Array, library: str, kind: str) -> bool:
+    """Whether ``array`` is a ``library.kind``; a library that nobody imported is not looked for."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(array, getattr(module, kind, ()))
+
+
+def is_torch(array: Array) -> bool:
+    return _is(array, "torch", "Tensor")
+
+
+def is_jax(array: Array) -> bool:
+    return _is(array, "jax", "Array")
+
+
+def namespace(*arrays: Array) -> Any:
+    """The array-API namespace that all ``arrays`` share; TypeError where they come from two libraries or devices."""
+    if all(is_torch(a) for a in arrays):  # array_namespace() warns under torch.compile
+        import array_api_compat.torch as xp
+    else:
+        try:
+            xp = array_api_compat.array_namespace(*arrays)
+        except TypeError as error:
+            kinds = ", ".join(f"{type(a).__module__}.{type(a).__name__}" for a in arrays)
+            raise TypeError(f"expected arrays of one library, got {kinds}") from error
+    return xp
+
+
+def device(array: Array) -> Any:
+    return array_api_compat.device(array)
+
+
+def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
+    """The namespace of the arrays, after checking that they are floating and live in one place.
+
+    ``weights`` may be boolean as well.
+    """
+    given = {f"`{name}`": a for name, a in named.items()} | ({} if weights is None else {"`weights`": weights})
+    plain = {name: getattr(a, "value", a) for name, a in given.items()}  # what the tape carries
+    for name, a in plain.items():
+        if not array_api_compat.is_array_api_obj(a):
+            raise TypeError(f"{name} must be an array (of NumPy, torch, JAX, CuPy, ...), got {type(a).__name__}")
+    xp = namespace(*plain.values())
+    for name, a in plain.items():
+        if not (xp.isdtype(a.dtype, "real floating") or is_half(a) or (name == "`weights`" and xp.isdtype(a.dtype, "bool"))):
+            raise TypeError(f"{name} must be of a floating dtype, got {a.dtype}; convert it first")
+    if not is_jax(next(iter(plain.values()))):  # a traced JAX array has no device
+        places = {name: str(array_api_compat.device(a)) for name, a in plain.items()}
+        if len(set(places.values())) > 1:
+            raise ValueError(f"arrays must be on one device, got {', '.join(f'{n} on {d}' for n, d in places.items())}")
+    return xp
+
+
+def is_half(array: Array) -> bool:
+    return str(array.dtype).rsplit(".", 1)[-1] in _TORCH_HALF
+
+
+def compute_dtype(xp: Any, *arrays: Array) -> Any:
+    """The dtype to compute in: that of the arrays, but never less than float32."""
+    full = [xp.float32 if is_half(a) else a.dtype for a in arrays if a is not None]
+    return xp.result_type(*full)
+
+
+def accumulator_dtype(xp: Any, like: Array) -> Any:
+    """float64 where the library and the device have it: a float32 sum of millions of equal terms stagnates."""
+    if is_torch(like) and like.device.type == "mps":
+        return xp.float32
+    return xp.float64
+
+
+def log_or_zero(xp: Any, p: Array) -> Array:
+    """log p, and 0 where p is 0: the factor that makes p log p and its chain rule come out right there."""
+    empty = p == 0
+    return xp.where(empty, xp.zeros_like(p), xp.log(xp.where(empty, xp.ones_like(p), p)))
+
+
+def divide_or_zero(xp: Any, a: Array, b: Array) -> Array:
+    """a / b, and 0 where b is 0."""
+    empty = b == 0
+    quotient = a / xp.where(empty, xp.ones_like(b), b)
+    return xp.where(empty, xp.zeros_like(quotient), quotient)
+
+
+def scatter_add(xp: Any, table: Array, index: Array, values: Array, offset: int = 0) -> Array:
+    """Add ``values`` (B, n) to row b of ``table`` (B, size) at ``index + offset``; writes in place where it can."""
+    if is_torch(table):
+        if table.device.type == "cpu":  # row by row: in parallel, and contiguous memory stays in cache
+            table[:, offset:].scatter_add_(1, index, values)
+        else:  # one dimension: the form for which CUDA has a deterministic algorithm
+            rows = xp.arange(table.shape[0], device=table.device)[:, None] * table.shape[1]
+            table.view(-1)[offset:].scatter_add_(0, (index + rows).reshape(-1), values.reshape(-1))
+        return table
+    if is_jax(table):
+        return table.at[xp.arange(table.shape[0])[:, None], index + offset].add(values)
+    if hasattr(getattr(xp, "add", None), "at"):  # NumPy and CuPy
+        for row, i, v in zip(table, index, values, strict=True):
+            xp.add.at(row[offset:], i, v)
+        return table
+    return xp.stack([_sorted_sums(xp, r, i + offset, v) for r, i, v in zip(*map(_rows, (table, index, values)), strict=True)])
+
+
+def _rows(array: Array) -> list[Array]:
+    return [array[i, ...] for i in range(array.shape[0])]
+
+
+def _sorted_sums(xp: Any, row: Array, index: Array, values: Array) -> Array:
+    """Scatter-add with the standard's functions alone: sort, and take differences of the running sum."""
+    order = xp.argsort(index)
+    running = xp.cumulative_sum(xp.take(values, order), include_initial=True)
+    ends = xp.searchsorted(xp.take(index, order), xp.arange(row.shape[0]), side="right")
+    return row + xp.diff(xp.take(running, ends), prepend=xp.zeros(1, dtype=row.dtype))
+
+
+def take(xp: Any, table: Array, index: Array, offset: int = 0) -> Array:
+    """``table[b, index[b] + offset]`` for ``table`` (B, size) and ``index`` (B, n)."""
+    if is_torch(table):
+        return table[:, offset:].gather(1, index)
+    if is_jax(table):
+        return xp.take_along_axis(table, index + offset, axis=1)
+    return xp.stack([xp.take(row[offset:], i) for row, i in zip(_rows(table), _rows(index), strict=True)])

@@ -1,0 +1,26 @@
+"""The bridge to JAX: one custom_vjp over any primitive."""
+
+import functools
+from typing import Any
+
+import jax
+
+from diffhist._autodiff import Call
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def apply(call: Call, *arrays: jax.Array) -> jax.Array:
+    return call.evaluate(*arrays)
+
+
+def _forward(call: Call, *arrays: jax.Array) -> Any:
+    output = call.evaluate(*arrays)
+    return output, (arrays, output)
+
+
+def _backward(call: Call, residuals: Any, cotangent: jax.Array) -> Any:
+    arrays, output = residuals
+    return tuple(call.pull(cotangent, output, arrays))
+
+
+apply.defvjp(_forward, _backward)

@@ -1,0 +1,343 @@
+"""Soft histograms, one- and two-dimensional, and their gradient rules (Eq. 4 and 23)."""
+
+import math
+import operator
+from typing import Any
+
+from diffhist._array import Array, check_arrays, compute_dtype, divide_or_zero, namespace
+from diffhist._autodiff import differentiable
+from diffhist._kernel import Axis, gather, spread
+
+__all__ = ["joint_histogram", "soft_histogram"]
+
+BOUNDARIES = ("open", "circular", "reflect")
+
+
+def soft_histogram(
+    x: Array,
+    /,
+    bins: int = 256,
+    range: tuple[float, float] = (0.0, 1.0),
+    *,
+    bandwidth: float | None = None,
+    boundary: str = "open",
+    weights: Array | None = None,
+    axis: int | tuple[int, ...] = -1,
+    normalize: bool = True,
+) -> Array:
+    r"""Differentiable histogram: each value spreads over the bins as a logistic kernel.
+
+    .. math:: P(k) = \frac{1}{\sum_i w_i} \sum_i w_i \left[\sigma\left(\frac{x_i - e_k}{W}\right)
+              - \sigma\left(\frac{x_i - e_{k+1}}{W}\right)\right], \qquad e_k = lo + k L, \quad L = (hi - lo) / K
+
+    Parameters
+    ----------
+    x : array, shape (..., N)
+        Values, of a floating dtype. float16 and bfloat16 are computed in float32.
+    bins : int
+        Number K of bins of equal length L.
+    range : (float, float)
+        The range (lo, hi) that the bins divide.
+    bandwidth : float, optional
+        Width W of the kernel, in the units of ``x``; L / 2.5 by default. As W goes to 0 the result becomes that of
+        `numpy.histogram`, in shares.
+    boundary : {"open", "circular", "reflect"}
+        What becomes of mass beyond the range: it is lost (Eq. 4 as printed: half of it for a value on the border);
+        it comes in at the other end (for hue); it comes back (as from a mirror).
+    weights : array, optional
+        Weights, or a boolean mask, that broadcast to ``x``; differentiable. A value of weight 0 does not count, even
+        if it is NaN. A total weight of 0 gives zeros, with gradient 0.
+    axis : int or tuple of int
+        The axes that make one sample; the others are batch axes.
+    normalize : bool
+        Divide by the total weight (or by N). Otherwise the result is sums, which add over chunks of data.
+
+    Returns
+    -------
+    array, shape (..., K)
+        Masses: the share of the sample in each bin; neither counts nor densities. They sum to 1, or under
+        ``boundary="open"`` to less. A NaN in a sample (or, unless the boundary is open, an infinity) makes it NaN.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that is not as above: the message names it.
+
+    References
+    ----------
+    Avi-Aharon, Arbelle, Riklin Raviv: Hue-Net, Eq. 4-7 (arXiv:1912.06044).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import diffhist
+    >>> hue = np.array([0.125, 0.125, 0.625, 0.125])
+    >>> diffhist.soft_histogram(hue, bins=4, boundary="circular").round(3)
+    array([0.585, 0.153, 0.21 , 0.052])
+    """
+    grid = _axis("", bins, range, bandwidth, boundary)
+    return _histogram((x,), (grid,), weights, axis, normalize)
+
+
+def joint_histogram(
+    x: Array,
+    y: Array,
+    /,
+    bins: int | tuple[int, int] = 256,
+    range: tuple[Any, Any] = (0.0, 1.0),
+    *,
+    bandwidth: float | tuple[float | None, float | None] | None = None,
+    boundary: str | tuple[str, str] = "open",
+    weights: Array | None = None,
+    axis: int | tuple[int, ...] = -1,
+    normalize: bool = True,
+) -> Array:
+    r"""Differentiable joint histogram of two images of one shape.
+
+    .. math:: J(k, l) = \frac{1}{\sum_i w_i} \sum_i w_i\, \Pi_k(x_i)\, \Pi_l(y_i)
+
+    with the kernel masses :math:`\Pi_k` of Eq. 6, as in `soft_histogram`.
+
+    Parameters
+    ----------
+    x, y : array, shape (..., N)
+        Values of the two images, pixel by pixel; they broadcast to one shape.
+    bins, range, bandwidth, boundary
+        As in `soft_histogram`; each may be a pair, for ``x`` and for ``y``.
+    weights, axis, normalize
+        As in `soft_histogram`.
+
+    Returns
+    -------
+    array, shape (..., Kx, Ky)
+        Masses; ``x`` runs along the first of the two axes. Under circular and reflecting boundaries the sums over an
+        axis are the histograms of the other image.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that is not as above: the message names it.
+
+    References
+    ----------
+    Avi-Aharon, Arbelle, Riklin Raviv: Hue-Net, Eq. 19-24 (arXiv:1912.06044).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import diffhist
+    >>> x, y = np.array([0.25, 0.75]), np.array([0.75, 0.25])
+    >>> diffhist.joint_histogram(x, y, bins=2).round(2)
+    array([[0.05, 0.39],
+           [0.39, 0.05]])
+    """
+    pairs = [_pair(v) for v in (bins, bandwidth, boundary)]
+    ranges = range if isinstance(range, (tuple, list)) and isinstance(range[0], (tuple, list)) else (range, range)
+    grids = tuple(
+        _axis(f" (of {name})", b, r, w, edge)
+        for name, b, w, edge, r in zip("xy", *pairs, ranges, strict=True)
+    )
+    return _histogram((x, y), grids, weights, axis, normalize)
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+
+
+def _axis(of: str, bins: Any, range: Any, bandwidth: Any, boundary: Any) -> Axis:
+    """Check one coordinate's options and put them in units of bins."""
+    try:
+        bins = operator.index(bins)
+    except TypeError:
+        raise TypeError(f"`bins`{of} must be an integer, got {bins!r}") from None
+    if bins < 1:
+        raise ValueError(f"`bins`{of} must be at least 1, got {bins}")
+    try:
+        low, high = (float(edge) for edge in range)
+    except (TypeError, ValueError):
+        raise TypeError(f"`range`{of} must be two numbers (lo, hi), got {range!r}") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"`range`{of} must be finite with lo < hi, got ({low}, {high})")
+    if boundary not in BOUNDARIES:
+        raise ValueError(f"`boundary`{of} must be one of {', '.join(BOUNDARIES)}, got {boundary!r}")
+    step = (high - low) / bins
+    try:
+        width = 0.4 if bandwidth is None else float(bandwidth) / step
+    except (TypeError, ValueError):
+        raise TypeError(f"`bandwidth`{of} must be a number or None, got {bandwidth!r}") from None
+    if not (width > 0 and math.isfinite(width)):
+        raise ValueError(f"`bandwidth`{of} must be positive and finite, got {bandwidth}")
+    if boundary != "open":  # at twice the period, a kernel wound round it is flat to 1e-16
+        width = min(width, (2.0 if boundary == "circular" else 4.0) * bins)
+    return Axis(bins, low, step, width, boundary)
+
+
+def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any, axis: Any, normalize: bool) -> Array:
+    x, *rest, w = samples(*images, weights, axis=axis)
+    sums = _spread(x, *rest or (None,), w, axes=grids, orders=(0,) * len(grids))
+    if not normalize:
+        return sums
+    return sums * (1.0 / x.shape[-1]) if w is None else _share(sums, w, rank=len(grids))
+
+
+def samples(*arrays: Any, axis: Any) -> list[Any]:
+    """Images and, last, their weights (or None), checked and broadcast, with their sample axes as one: (..., N)."""
+    *images, weights = arrays
+    xp = check_arrays(dict(zip("xy", images, strict=False)), weights)
+    pixels = _common_shape([a.shape for a in images])
+    if weights is not None and _common_shape([pixels, weights.shape]) != pixels:
+        raise ValueError(f"`weights` must broadcast to the shape {pixels} of the values, got {weights.shape}")
+    axes = _sample_axes(axis, len(pixels))
+    if math.prod(pixels[a] for a in axes) == 0:
+        raise ValueError(f"a sample must hold at least one value, got shape {pixels} with `axis` {axis}")
+    if weights is not None and xp.isdtype(weights.dtype, "bool"):
+        weights = xp.astype(weights, compute_dtype(xp, *images))
+    return [None if a is None else _samples(a, pixels, axes) for a in (*images, weights)]
+
+
+def _common_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    rank = max(len(s) for s in shapes)
+    padded = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
+    common = []
+    for sizes in zip(*padded, strict=True):
+        distinct = {n for n in sizes if n != 1}
+        if len(distinct) > 1:
+            raise ValueError(f"`x`, `y` and `weights` must have shapes that broadcast, got {' and '.join(map(str, shapes))}")
+        common.append(distinct.pop() if distinct else 1)
+    return tuple(common)
+
+
+def _sample_axes(axis: Any, rank: int) -> tuple[int, ...]:
+    """The axes of a sample, counted from the end (so that a batch axis in front changes nothing)."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    try:
+        axes = tuple(operator.index(a) for a in axes)
+    except TypeError:
+        raise TypeError(f"`axis` must be an int or a tuple of ints, got {axis!r}") from None
+    if not axes or any(not -rank <= a < rank for a in axes) or len({a % rank for a in axes}) < len(axes):
+        raise ValueError(f"`axis` must name different axes of an array of {rank} dimensions, got {axis}")
+    return tuple(sorted(a % rank - rank for a in axes))
+
+
+def _samples(a: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """Broadcast to ``shape`` and bring the sample axes together at the end: (..., N)."""
+    if tuple(a.shape) == shape and axes == (-1,):
+        return a
+    return _arranged(a, rank=len(a.shape), shape=shape, axes=axes)
+
+
+@differentiable
+def _arranged(a: Array, /, *, rank: int, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    xp = namespace(a)
+    mapped = tuple(a.shape[: a.ndim - rank])  # axes that a transform has put in front
+    a = xp.reshape(a, (*mapped, *(1,) * (len(shape) - rank), *a.shape[a.ndim - rank :]))
+    a = xp.moveaxis(xp.broadcast_to(a, (*mapped, *shape)), axes, tuple(range(-len(axes), 0)))
+    return xp.reshape(a, (*a.shape[: a.ndim - len(axes)], -1))
+
+
+@_arranged.defvjp
+def _(g, out, a, /, *, rank, shape, axes, needed):
+    xp = namespace(a)
+    batch = tuple(n for d, n in enumerate(shape) if d - len(shape) not in axes)
+    mapped = tuple(a.shape[: a.ndim - rank])
+    g = xp.reshape(g, (*mapped, *batch, *(shape[d] for d in axes)))
+    g = xp.moveaxis(g, tuple(range(-len(axes), 0)), axes)
+    own = (1,) * (len(shape) - rank) + tuple(a.shape[a.ndim - rank :])
+    stretched = tuple(d - len(shape) for d, n in enumerate(own) if n != shape[d])
+    return (xp.reshape(xp.sum(g, axis=stretched) if stretched else g, a.shape),)
+
+
+@differentiable
+def _share(sums: Array, weights: Array, /, *, rank: int) -> Array:
+    """Sums over pixels divided by the total weight of each sample; zeros where there is none."""
+    xp = namespace(sums)
+    return divide_or_zero(xp, sums, _total(xp, weights, rank, sums.dtype))
+
+
+@_share.defvjp
+def _(g, out, sums, weights, /, *, rank, needed):
+    xp = namespace(sums)
+    each = divide_or_zero(xp, g, _total(xp, weights, rank, g.dtype))
+    bins = tuple(range(-rank, 0))
+    back = xp.sum(each * out, axis=bins)[..., None] if needed[1] else None
+    return each, None if back is None else xp.broadcast_to(-back, weights.shape)
+
+
+def _total(xp: Any, weights: Array, rank: int, dtype: Any) -> Array:
+    total = xp.astype(xp.sum(xp.astype(weights, compute_dtype(xp, weights)), axis=-1), dtype)
+    return xp.reshape(total, (*total.shape, *(1,) * rank))
+
+
+def _ignored(xp: Any, pixels: list[Array], weights: Array | None) -> list[Array]:
+    """The pixels, those without weight and without a finite value set to 0, so that no NaN comes of them."""
+    if weights is None:
+        return pixels
+    return [xp.where((weights == 0) & ~xp.isfinite(p), xp.zeros_like(p), p) for p in pixels]
+
+
+def _rows(xp: Any, a: Array) -> Array:
+    return xp.reshape(a, (-1, a.shape[-1]))
+
+
+@differentiable
+def _spread(x: Array, y: Array | None, weights: Array | None, /, *, axes: Any, orders: Any) -> Array:
+    """Weighted sums over pixels of the kernel's masses, or of their derivatives: (..., N) -> (..., Kx[, Ky])."""
+    xp = namespace(x)
+    pixels = [a for a in (x, y) if a is not None]
+    rows = [_rows(xp, p) for p in _ignored(xp, pixels, weights)]
+    w = None if weights is None else _rows(xp, weights)
+    sums = spread(xp, rows, w, axes, orders, compute_dtype(xp, x, y, weights))
+    return xp.astype(xp.reshape(sums, (*x.shape[:-1], *sums.shape[1:])), xp.result_type(*pixels))
+
+
+@_spread.defvjp
+def _(g, out, x, y, weights, /, *, axes, orders, needed):
+    xp = namespace(x)
+    pixels = [a for a in (x, y) if a is not None]
+    clean = _ignored(xp, pixels, weights)
+    targets = [j for j in (0, 1) if needed[j]]
+    wanted = tuple(_raised(orders, j) for j in targets) + ((orders,) if needed[2] else ())
+    seen = _gather(g, *clean, *(None,) * (2 - len(clean)), axes=axes, orders=wanted)
+    found: list[Array | None] = [None, None, None]
+    for n, j in enumerate(targets):
+        found[j] = seen[..., n, :] if weights is None else weights * seen[..., n, :]
+    if needed[2]:
+        counts = xp.ones_like(weights, dtype=xp.bool)
+        for p in pixels:
+            counts = counts & ((weights != 0) | xp.isfinite(p))
+        found[2] = xp.where(counts, seen[..., -1, :], xp.zeros_like(seen[..., -1, :]))
+    return tuple(found)
+
+
+@differentiable
+def _gather(h: Array, x: Array, y: Array | None, /, *, axes: Any, orders: Any) -> Array:
+    """The adjoint of `_spread`: for each of ``orders``, h seen through the kernel at each pixel -> (..., orders, N)."""
+    xp = namespace(x)
+    pixels = [_rows(xp, a) for a in (x, y) if a is not None]
+    h = xp.reshape(h, (pixels[0].shape[0], *h.shape[h.ndim - len(axes) :]))
+    seen = gather(xp, h, pixels, axes, orders, compute_dtype(xp, h, x, y))
+    return xp.stack([xp.reshape(s, x.shape) for s in seen], axis=-2)
+
+
+@_gather.defvjp
+def _(g, out, h, x, y, /, *, axes, orders, needed):
+    pixels = [a for a in (x, y) if a is not None]
+    found: list[Array | None] = [None, None, None]
+    for n, order in enumerate(orders):
+        each = g[..., n, :]
+        if needed[0]:
+            found[0] = _plus(found[0], _spread(x, y, each, axes=axes, orders=order))
+        targets = [j for j in range(len(pixels)) if needed[1 + j]]
+        if targets:
+            seen = _gather(h, x, y, axes=axes, orders=tuple(_raised(order, j) for j in targets))
+            for m, j in enumerate(targets):
+                found[1 + j] = _plus(found[1 + j], each * seen[..., m, :])
+    return tuple(found)
+
+
+def _plus(total: Array | None, more: Array) -> Array:
+    return more if total is None else total + more
+
+
+def _raised(orders: tuple[int, ...], j: int) -> tuple[int, ...]:
+    return tuple(o + (n == j) for n, o in enumerate(orders))
