@@ -204,9 +204,7 @@ def _transfer(archive: Archive, part: Path, progress: bool) -> None:
     try:
         response = urllib.request.urlopen(urllib.request.Request(archive.url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if (
-            error.code == 416 and have
-        ):  # nothing past what is there: whole already, or wrong, which the checksum will say
+        if error.code == 416 and have:  # nothing is missing: `part` is whole, or wrong, as its checksum will tell
             return
         raise
     with response, open(part, "ab") as out:
@@ -221,6 +219,7 @@ def _transfer(archive: Archive, part: Path, progress: bool) -> None:
             while chunk := response.read(CHUNK):
                 arrived += len(chunk)
                 if arrived > archive.most_bytes:
+                    out.truncate(0)
                     raise DataError(f"{archive.url} sends more than the {archive.most_bytes} bytes expected: not used")
                 out.write(chunk)
                 bar.update(len(chunk))
@@ -264,12 +263,10 @@ def _unpack(file: Path, folder: Path, most_bytes: int) -> None:
                 if count > MOST_FILES or size > most_bytes:
                     raise DataError(f"{file}: more than {MOST_FILES} files or {most_bytes} bytes: not unpacked")
                 _write(archive, member, folder / path)
-            while archive.fileobj and archive.fileobj.read(
-                CHUNK
-            ):  # gzip's checksum comes last, after the tar has ended
+            while archive.fileobj and archive.fileobj.read(CHUNK):  # gzip's checksum comes after the end of the tar
                 pass
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        why = str(error).splitlines()[0]
+        why = str(error).partition("\n")[0]
         raise DataError(f"{file}: damaged archive ({why}), deleted: run the same command again") from error
 
 

@@ -189,4 +189,4 @@ def _reason(path: str | os.PathLike[str], error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "empty file" if os.path.getsize(path) == 0 else "not an image of a known format"
     text = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__
-    return text.splitlines()[0]
+    return text.partition("\n")[0]

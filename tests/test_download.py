@@ -209,8 +209,26 @@ def test_nobody_listens(shop, monkeypatch):
 
 def test_more_than_announced_is_not_stored(shop, monkeypatch):
     offer(shop, monkeypatch, tar(PHOTOS), most_bytes=1000)
+    monkeypatch.setattr(download, "CHUNK", 300)
     with pytest.raises(DataError, match="more than the 1000 bytes"):
         get()
+    assert (cache_dir() / "photos.tgz.part").stat().st_size == 0
+
+
+def test_full_disk_is_one_line_and_what_came_is_kept(shop, monkeypatch):
+    resource = pytest.importorskip("resource")
+    offer(shop, monkeypatch, tar(PHOTOS))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # a file of this process that is longer: an OSError
+    try:
+        with pytest.raises(DataError, match=r"photos: .*File too large") as caught:
+            get()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(caught.value)
+    assert left_in_cache() == ["photos.tgz.part"]
+    assert files_of(get()) == PHOTOS
+    assert shop.requests == [None, "bytes=100000-"]
 
 
 def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
@@ -230,7 +248,7 @@ def plain(name: str, size: int = 1) -> tarfile.TarInfo:
     [
         [plain("../escaped.jpg")],
         [plain("a/../../escaped.jpg")],
-        [plain("/tmp/huenet-escaped.jpg")],
+        [plain("ABSOLUTE/escaped.jpg")],
         [plain("..\\escaped.jpg")],
         [plain("C:/escaped.jpg")],
         [special("link", tarfile.SYMTYPE, "/etc")],
@@ -242,13 +260,14 @@ def plain(name: str, size: int = 1) -> tarfile.TarInfo:
     ids=lambda members: f"{members[0].name}-{members[0].type.decode()}",
 )
 def test_archive_that_reaches_outside(shop, monkeypatch, tmp_path, evil):
+    for member in evil:
+        member.name = member.name.replace("ABSOLUTE", str(tmp_path))
     offer(shop, monkeypatch, tar([plain("good.jpg"), *evil]))
     with pytest.raises(DataError, match=r"outside the folder|link or a device") as caught:
         get()
     assert "\n" not in str(caught.value)
     assert left_in_cache() == []
     assert {path.name for path in tmp_path.rglob("*")} == {"cache", ".photos.lock"}
-    assert not os.path.lexists("/tmp/huenet-escaped.jpg")
 
 
 def test_archive_that_swells(shop, monkeypatch):

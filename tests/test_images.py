@@ -90,6 +90,13 @@ def test_damaged_exif_does_not_cost_the_picture(tmp_path, exif):
     assert read_image(tmp_path / "a.jpg").shape == (24, 16, 3)
 
 
+def test_damaged_exif_in_a_png(tmp_path):
+    body = b"Raw profile type exif\0\nexif\n 4\nno hex\n"
+    chunk = struct.pack(">I", len(body)) + b"tEXt" + body + struct.pack(">I", zlib.crc32(b"tEXt" + body))
+    (tmp_path / "a.png").write_bytes(png(1, 1, 8, 2, b"\0\1\2\3", extra=chunk))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), [[[1, 2, 3]]])
+
+
 def test_grey_and_one_bit(tmp_path):
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
     Image.fromarray(grey).save(tmp_path / "grey.png")
