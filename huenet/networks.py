@@ -101,16 +101,21 @@ class UNet(nn.Module):
         super().__init__()
         depth = int(math.log2(size))
         widths = [width * min(2**i, 8) for i in range(depth)]
+        bias = norm != "batch"  # batch norm takes every channel's mean away, and the bias with it
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for i in range(depth):
             layers: list[nn.Module] = [nn.LeakyReLU(0.2)] if i else []
-            layers.append(nn.Conv2d(widths[i - 1] if i else in_channels, widths[i], 4, 2, 1))
+            layers.append(nn.Conv2d(widths[i - 1] if i else in_channels, widths[i], 4, 2, 1, bias=bias))
             if 0 < i < depth - 1:  # as in pix2pix: no norm in the first layer, nor at one pixel
                 layers.append(_norm(norm, widths[i]))
             self.down.append(nn.Sequential(*layers))
         for i in reversed(range(1, depth)):
             inner = widths[i] if i == depth - 1 else 2 * widths[i]
-            layers = [nn.ReLU(), nn.ConvTranspose2d(inner, widths[i - 1], 4, 2, 1), _norm(norm, widths[i - 1])]
+            layers = [
+                nn.ReLU(),
+                nn.ConvTranspose2d(inner, widths[i - 1], 4, 2, 1, bias=bias),
+                _norm(norm, widths[i - 1]),
+            ]
             if dropout and depth - i <= 3 and widths[i - 1] == widths[-1]:
                 layers.append(nn.Dropout(dropout))
             self.up.append(nn.Sequential(*layers))
@@ -144,8 +149,8 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
         for i in (1, 2, 3):
             stride = 2 if i < 3 else 1
-            layers += [nn.Conv2d(widths[i - 1], widths[i], 4, stride, 1), _norm(config.norm, widths[i])]
-            layers.append(nn.LeakyReLU(0.2))
+            layers.append(nn.Conv2d(widths[i - 1], widths[i], 4, stride, 1, bias=config.norm != "batch"))
+            layers += [_norm(config.norm, widths[i]), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
         self.apply(_initialise)
 

@@ -41,7 +41,9 @@ def test_round_trip_and_chroma(rgb):
 def test_hue_wraps():
     hsv = np.array([0.2, 0.7, 0.9])
     for turns in (-2, 1, 5):
-        np.testing.assert_allclose(hsv_to_rgb(hsv + [turns, 0, 0], axis=-1), hsv_to_rgb(hsv, axis=-1), atol=1e-9)
+        np.testing.assert_allclose(
+            hsv_to_rgb(hsv + np.array([turns, 0, 0]), axis=-1), hsv_to_rgb(hsv, axis=-1), atol=1e-9
+        )
 
 
 def test_every_library_and_axis_agree(xp):
