@@ -23,9 +23,9 @@ def optimize(
     *,
     emd: float = 100.0,
     mi: float = 25.0,
-    smoothness: float = 300.0,
-    steps: int = 150,
-    bins: int = 256,
+    smoothness: float = 1000.0,
+    steps: int = 80,
+    bins: int = 64,
 ) -> np.ndarray:
     """Gradient descent of the paper's unsupervised losses on the pair itself: no network, no training.
 
@@ -37,7 +37,7 @@ def optimize(
     Parameters
     ----------
     source, target : ndarray, (3, H, W)
-        HSV in [0, 1]; a side of about 128 shows all there is to gain.
+        HSV in [0, 1]; the time grows with the number of pixels, and a side of 64 shows most of what there is to gain.
     emd, mi, smoothness : float
         Weights of the terms; the first two are the paper's lambda and gamma.
     steps : int

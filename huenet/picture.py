@@ -1,0 +1,247 @@
+"""A picture file as it is: every pixel at its depth, transparency, colour profile and EXIF, read, and written again.
+
+`huenet.images` reads for training, where everything becomes 8-bit RGB; this module is for pictures that a person gets
+back. Anything wrong with a file is an `ImageError` whose message is one line.
+"""
+
+from __future__ import annotations
+
+import huenet._extra  # noqa: F401  # isort: skip
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageCms, TiffImagePlugin, TiffTags, UnidentifiedImageError
+
+from huenet.images import FORMATS, ImageError, atomic_open
+
+__all__ = ["OUTPUTS", "Picture", "in_profile", "read_picture", "write_picture"]
+
+OUTPUTS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+MAX_PIXELS = 100_000_000
+ORIENTATION = 0x0112
+SUB_IFDS = (0x8769, 0x8825)  # Exif and GPS
+# What a TIFF says of its own layout, which Pillow lists among the EXIF: sizes, strips, tiles, samples, XMP, ICC
+LAYOUT = {*range(254, 263), 266, 273, 277, 278, 279, 284, 317, *range(320, 326), 330, 338, 339, 347, 700, 34675}
+
+
+@dataclass
+class Picture:
+    """Pixels (H, W, 3) or, with alpha, (H, W, 4), uint8 or uint16, upright; and what else the file said."""
+
+    pixels: np.ndarray
+    profile: bytes | None = None
+    exif: bytes | None = None
+
+
+def read_picture(path: str | Path) -> Picture:
+    """Read a picture of at most 100 million pixels: the first frame, turned upright as its EXIF says.
+
+    8-bit files of any colour mode come as RGB, with alpha where they have transparency; CMYK is converted to sRGB by
+    its profile. PNG and TIFF of 16 bits keep them (other readers hand back the high byte and do not say so).
+
+    Raises
+    ------
+    ImageError
+        The file is missing, no image, truncated, too large, or of more than 16 bits a sample.
+    """
+    if not Path(path).is_file():
+        raise ImageError(path, "not a regular file" if Path(path).exists() else "no such file")
+    try:
+        with warnings.catch_warnings():
+            # of a bomb, from below the size that is allowed here; of EXIF and TIFF tags that are slightly off
+            warnings.simplefilter("ignore")
+            return _read(Path(path))
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(path, "not an image of a known format, or damaged") from None
+    except Exception as error:  # decoders raise whatever the damage leads to
+        raise ImageError(path, " ".join(str(error).split()) or type(error).__name__) from error
+
+
+def write_picture(path: str | Path, picture: Picture) -> None:
+    """Write a picture in the format of the path's suffix; it appears whole or not at all.
+
+    16 bits go into PNG and TIFF. JPEG (quality 95, full-resolution colour) and WebP (quality 95) hold 8, and JPEG no
+    transparency.
+
+    Raises
+    ------
+    ImageError
+        The format cannot hold the picture, or the file cannot be written.
+    """
+    kind = OUTPUTS[Path(path).suffix.lower()]
+    try:
+        with atomic_open(path, "w+b") as file:
+            if picture.pixels.dtype == np.uint8:
+                _write_8(file, kind, picture)
+            elif kind == "PNG":
+                _write_png_16(file, picture)
+            else:
+                _write_tiff_16(file, picture)
+    except (OSError, ValueError, struct.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        raise ImageError(path, f"cannot be written: {reason}") from error
+
+
+def in_profile(rgb: np.ndarray, profile: bytes | None, wanted: bytes | None) -> np.ndarray:
+    """uint8 RGB pixels of one colour profile, as the numbers that mean the same in another; no profile is sRGB."""
+    if profile == wanted:
+        return rgb
+    spaces = [
+        ImageCms.ImageCmsProfile(io.BytesIO(p)) if p else ImageCms.createProfile("sRGB") for p in (profile, wanted)
+    ]
+    try:
+        return np.asarray(ImageCms.profileToProfile(Image.fromarray(rgb), *spaces))
+    except ImageCms.PyCMSError:  # a profile of greys, say
+        return rgb
+
+
+def _read(path: Path) -> Picture:
+    with Image.open(path, formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ImageError(path, f"{image.width} x {image.height} pixels are more than the 100 million allowed")
+        exif = image.getexif()
+        orientation = exif.get(ORIENTATION, 1)
+        for tag in LAYOUT & set(exif):
+            del exif[tag]
+        if ORIENTATION in exif:
+            exif[ORIENTATION] = 1
+        kept = exif.tobytes() if len(exif) else None
+        pixels, profile = _pixels(path, image)
+    return Picture(_upright(pixels, orientation), profile, kept)
+
+
+def _pixels(path: Path, image: Image.Image) -> tuple[np.ndarray, bytes | None]:
+    profile = image.info.get("icc_profile")
+    depth = _depth(path, image)
+    if depth > 16 or image.mode in ("I", "F"):
+        raise ImageError(path, f"{max(depth, 32)} bits a sample; 8 and 16 are read")
+    if depth == 16:
+        return _deep_pixels(path, image.format), profile
+    if image.mode == "CMYK":
+        return _from_cmyk(image, profile), None
+    if profile and profile[16:20] != b"RGB ":  # a profile of greys does not fit the RGB that comes out
+        profile = None
+    return np.array(image.convert("RGBA" if image.has_transparency_data else "RGB")), profile
+
+
+def _depth(path: Path, image: Image.Image) -> int:
+    """Bits a sample, from the file's header: Pillow says RGB for 16 bits too."""
+    if image.format == "PNG":
+        with open(path, "rb") as file:
+            return file.read(25)[24]
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(258, (1,)))  # type: ignore[attr-defined]
+    return 16 if image.mode.startswith("I;16") else 8
+
+
+def _deep_pixels(path: Path, kind: str | None) -> np.ndarray:
+    try:
+        import imagecodecs
+    except ImportError:
+        raise ImageError(path, "reading 16 bits a sample needs: pip install imagecodecs") from None
+    if kind == "PNG":
+        pixels = imagecodecs.png_decode(path.read_bytes())
+    else:
+        pixels = tifffile.imread(path, key=0)
+    if (
+        pixels.dtype != np.uint16
+        or pixels.ndim not in (2, 3)
+        or (pixels.ndim == 3 and pixels.shape[2] not in (2, 3, 4))
+    ):
+        raise ImageError(path, f"16-bit samples of shape {pixels.shape} and type {pixels.dtype}, not grey, RGB or RGBA")
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixels.shape[2] < 3:  # grey, with or without alpha
+        pixels = np.concatenate([pixels[..., :1]] * 3 + [pixels[..., 1:]], axis=2)
+    return pixels
+
+
+def _from_cmyk(image: Image.Image, profile: bytes | None) -> np.ndarray:
+    if profile:
+        image = ImageCms.profileToProfile(
+            image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    return np.array(image.convert("RGB"))
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo one of EXIF's eight orientations."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _write_8(file: IO[bytes], kind: str, picture: Picture) -> None:
+    pixels = picture.pixels
+    if kind == "JPEG" and pixels.shape[2] == 4:
+        if pixels[..., 3].min() < 255:
+            raise ValueError("JPEG holds no transparency; choose .png, .webp or .tif")
+        pixels = np.ascontiguousarray(pixels[..., :3])
+    options: dict[str, Any] = {
+        "PNG": {},
+        "JPEG": {"quality": 95, "subsampling": 0},
+        "WEBP": {"quality": 95},
+        "TIFF": {"compression": "tiff_adobe_deflate"},
+    }[kind]
+    if picture.profile:
+        options["icc_profile"] = picture.profile
+    if picture.exif:
+        options["exif"] = picture.exif
+    Image.fromarray(pixels).save(file, kind, **options)
+
+
+def _write_png_16(file: IO[bytes], picture: Picture) -> None:
+    import imagecodecs
+
+    data = imagecodecs.png_encode(picture.pixels)
+    header = 33  # the signature and IHDR; colour profile and EXIF belong before the pixels
+    file.write(data[:header])
+    if picture.profile:
+        file.write(_chunk(b"iCCP", b"profile\0\0" + zlib.compress(picture.profile)))
+    if picture.exif:
+        file.write(_chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0")))
+    file.write(data[header:])
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def _write_tiff_16(file: IO[bytes], picture: Picture) -> None:
+    """Strips of deflated samples after a directory that Pillow lays out: it writes EXIF, but no 16-bit colour."""
+    height, width, channels = picture.pixels.shape
+    rows = max(1, 2**18 // width)
+    little = picture.pixels.astype("<u2", copy=False)
+    strips = [zlib.compress(little[i : i + rows], 6) for i in range(0, height, rows)]
+    lengths = [len(strip) for strip in strips]
+    starts = np.cumsum([0, *lengths[:-1]]).tolist()
+    ifd = TiffImagePlugin.ImageFileDirectory_v2()
+    ifd.tagtype[273] = ifd.tagtype[279] = TiffTags.LONG
+    if picture.exif:
+        exif = Image.Exif()
+        exif.load(picture.exif)
+        for tag, value in exif.items():
+            ifd[tag] = dict(exif.get_ifd(tag)) if tag in SUB_IFDS else value
+    ifd[256], ifd[257], ifd[258], ifd[259] = width, height, (16,) * channels, 8  # deflate
+    ifd[262], ifd[277], ifd[278] = 2, channels, rows  # RGB
+    ifd[273], ifd[279] = tuple(starts), tuple(lengths)  # Pillow adds the directory's own length to the starts
+    if channels == 4:
+        ifd[338] = 2  # alpha that is not multiplied into the colours
+    if picture.profile:
+        ifd[34675] = picture.profile
+    ifd.save(file)
+    for strip in strips:
+        file.write(strip)
