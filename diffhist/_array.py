@@ -1,9 +1,12 @@
 """What the Array API standard lacks (scatter-add, autodiff-safe logarithms) and the checks on arguments."""
 
+import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 Array = Any
 _TORCH_HALF = ("float16", "bfloat16")
@@ -128,3 +131,14 @@ def take(xp: Any, table: Array, index: Array, offset: int = 0) -> Array:
     if is_jax(table):
         return xp.take_along_axis(table, index + offset, axis=1)
     return xp.stack([xp.take(row[offset:], i) for row, i in zip(_rows(table), _rows(index), strict=True)])
+
+
+def is_mutable(array: Array) -> bool:
+    """Whether arrays of this library can be written to."""
+    return not is_jax(array)
+
+
+@functools.lru_cache(maxsize=256)
+def constant(xp: Any, make: Callable[..., np.ndarray], arguments: tuple[Any, ...], dtype: Any, where: Any) -> Array:
+    """``make(*arguments)`` on a device, made once: a copy to a GPU would wait for it."""
+    return xp.asarray(make(*arguments), dtype=dtype, device=where)

@@ -6,7 +6,8 @@ from typing import Any
 
 from diffhist._array import Array, check_arrays, compute_dtype, divide_or_zero, namespace
 from diffhist._autodiff import differentiable
-from diffhist._kernel import Axis, gather, spread
+from diffhist._evaluate import gather, spread
+from diffhist._kernel import Axis
 
 __all__ = ["joint_histogram", "soft_histogram"]
 
