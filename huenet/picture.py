@@ -81,12 +81,12 @@ def write_picture(path: str | Path, picture: Picture) -> None:
     kind = OUTPUTS[Path(path).suffix.lower()]
     try:
         with atomic_open(path, "w+b") as file:
-            if picture.pixels.dtype == np.uint8:
-                _write_8(file, kind, picture)
-            elif kind == "PNG":
+            if kind == "TIFF":
+                _write_tiff(file, picture)
+            elif kind == "PNG" and picture.pixels.dtype == np.uint16:
                 _write_png_16(file, picture)
             else:
-                _write_tiff_16(file, picture)
+                _write_8(file, kind, picture)
     except (OSError, ValueError, struct.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise ImageError(path, f"cannot be written: {reason}") from error
@@ -96,11 +96,8 @@ def in_profile(rgb: np.ndarray, profile: bytes | None, wanted: bytes | None) -> 
     """uint8 RGB pixels of one colour profile, as the numbers that mean the same in another; no profile is sRGB."""
     if profile == wanted:
         return rgb
-    spaces = [
-        ImageCms.ImageCmsProfile(io.BytesIO(p)) if p else ImageCms.createProfile("sRGB") for p in (profile, wanted)
-    ]
     try:
-        return np.asarray(ImageCms.profileToProfile(Image.fromarray(rgb), *spaces))
+        return np.asarray(_converted(Image.fromarray(rgb), profile, wanted))
     except ImageCms.PyCMSError:  # a profile of greys, say
         return rgb
 
@@ -128,7 +125,7 @@ def _pixels(path: Path, image: Image.Image) -> tuple[np.ndarray, bytes | None]:
     if depth == 16:
         return _deep_pixels(path, image.format), profile
     if image.mode == "CMYK":
-        return _from_cmyk(image, profile), None
+        return np.array(_converted(image, profile, None) if profile else image.convert("RGB")), None
     if profile and profile[16:20] != b"RGB ":  # a profile of greys does not fit the RGB that comes out
         profile = None
     return np.array(image.convert("RGBA" if image.has_transparency_data else "RGB")), profile
@@ -149,28 +146,21 @@ def _deep_pixels(path: Path, kind: str | None) -> np.ndarray:
         import imagecodecs
     except ImportError:
         raise ImageError(path, "reading 16 bits a sample needs: pip install imagecodecs") from None
-    if kind == "PNG":
-        pixels = imagecodecs.png_decode(path.read_bytes())
-    else:
-        pixels = tifffile.imread(path, key=0)
-    if (
-        pixels.dtype != np.uint16
-        or pixels.ndim not in (2, 3)
-        or (pixels.ndim == 3 and pixels.shape[2] not in (2, 3, 4))
-    ):
-        raise ImageError(path, f"16-bit samples of shape {pixels.shape} and type {pixels.dtype}, not grey, RGB or RGBA")
+    pixels = imagecodecs.png_decode(path.read_bytes()) if kind == "PNG" else tifffile.imread(path, key=0)
+    if pixels.dtype != np.uint16 or pixels.shape[2:] not in ((), (2,), (3,), (4,)):
+        raise ImageError(path, f"samples of shape {pixels.shape} and type {pixels.dtype}, not 16-bit grey, RGB or RGBA")
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape[2] < 3:  # grey, with or without alpha
         pixels = np.concatenate([pixels[..., :1]] * 3 + [pixels[..., 1:]], axis=2)
     return pixels
 
 
-def _from_cmyk(image: Image.Image, profile: bytes | None) -> np.ndarray:
-    if profile:
-        image = ImageCms.profileToProfile(
-            image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    return np.array(image.convert("RGB"))
+def _converted(image: Image.Image, profile: bytes | None, wanted: bytes | None) -> Image.Image:
+    """A copy of the image in the RGB of another profile; no profile is sRGB."""
+    one, other = (io.BytesIO(p) if p else ImageCms.createProfile("sRGB") for p in (profile, wanted))
+    result = ImageCms.profileToProfile(image, one, other, outputMode="RGB")
+    assert result is not None
+    return result
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -186,6 +176,8 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def _write_8(file: IO[bytes], kind: str, picture: Picture) -> None:
     pixels = picture.pixels
+    if pixels.dtype == np.uint16:
+        raise ValueError(f"{kind} holds 8 bits a sample and the picture has 16; choose .png or .tif")
     if kind == "JPEG" and pixels.shape[2] == 4:
         if pixels[..., 3].min() < 255:
             raise ValueError("JPEG holds no transparency; choose .png, .webp or .tif")
@@ -194,7 +186,6 @@ def _write_8(file: IO[bytes], kind: str, picture: Picture) -> None:
         "PNG": {},
         "JPEG": {"quality": 95, "subsampling": 0},
         "WEBP": {"quality": 95},
-        "TIFF": {"compression": "tiff_adobe_deflate"},
     }[kind]
     if picture.profile:
         options["icc_profile"] = picture.profile
@@ -220,12 +211,12 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def _write_tiff_16(file: IO[bytes], picture: Picture) -> None:
-    """Strips of deflated samples after a directory that Pillow lays out: it writes EXIF, but no 16-bit colour."""
+def _write_tiff(file: IO[bytes], picture: Picture) -> None:
+    """Deflated strips after a directory of Pillow's; Pillow alone writes no 16-bit colour, nor EXIF and deflate."""
     height, width, channels = picture.pixels.shape
     rows = max(1, 2**18 // width)
-    little = picture.pixels.astype("<u2", copy=False)
-    strips = [zlib.compress(little[i : i + rows], 6) for i in range(0, height, rows)]
+    samples = picture.pixels.astype(picture.pixels.dtype.newbyteorder("<"), copy=False)
+    strips = [zlib.compress(samples[i : i + rows].data, 6) for i in range(0, height, rows)]
     lengths = [len(strip) for strip in strips]
     starts = np.cumsum([0, *lengths[:-1]]).tolist()
     ifd = TiffImagePlugin.ImageFileDirectory_v2()
@@ -235,7 +226,7 @@ def _write_tiff_16(file: IO[bytes], picture: Picture) -> None:
         exif.load(picture.exif)
         for tag, value in exif.items():
             ifd[tag] = dict(exif.get_ifd(tag)) if tag in SUB_IFDS else value
-    ifd[256], ifd[257], ifd[258], ifd[259] = width, height, (16,) * channels, 8  # deflate
+    ifd[256], ifd[257], ifd[258], ifd[259] = width, height, (8 * samples.itemsize,) * channels, 8  # deflate
     ifd[262], ifd[277], ifd[278] = 2, channels, rows  # RGB
     ifd[273], ifd[279] = tuple(starts), tuple(lengths)  # Pillow adds the directory's own length to the starts
     if channels == 4:

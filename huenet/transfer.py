@@ -270,8 +270,8 @@ def _check_outputs(outs: list[Path], inputs: set[Path], force: bool) -> None:
         raise TransferError(f"{min(twice)} would be written more than once; give the sources different names")
     existing = [out for out in outs if out.exists()]
     if existing and not force:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise TransferError(f"{existing[0]}{more} exists; --force replaces it")
+        rest = len(existing) - 1
+        raise TransferError(f"{existing[0]} {f'and {rest} more exist' if rest else 'exists'}; --force replaces")
 
 
 def _run(jobs: list[_Job], mask: np.ndarray | None, settings: _Settings) -> list[str]:
