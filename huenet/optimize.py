@@ -23,7 +23,7 @@ def optimize(
     *,
     emd: float = 100.0,
     mi: float = 25.0,
-    smoothness: float = 1000.0,
+    smoothness: float = 3000.0,
     steps: int = 80,
     bins: int = 64,
 ) -> np.ndarray:

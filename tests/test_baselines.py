@@ -4,7 +4,9 @@ import numpy as np
 import ot
 import pytest
 
-from huenet.baselines import apply_displacement, hue_transport
+from huenet.baselines import apply_displacement, best_rotation, hue_transport, reinhard, transport
+from huenet.metrics import hue_emd, relative_mi
+from huenet.optimize import _likeness, _step_gradient, optimize
 
 K = 48
 
@@ -88,3 +90,168 @@ def test_wrong_arguments_are_named():
         hue_transport(p, np.ones(5))
     with pytest.raises(ValueError, match=r"`smooth` must be at least 0 bins, got -1"):
         hue_transport(p, p, smooth=-1)
+
+
+# Pixel by pixel
+
+
+@pytest.mark.parametrize("circular", [True, False])
+def test_exact_transport_gives_the_targets_hues_at_the_optimal_cost(circular):
+    rng = np.random.default_rng(0)
+    source, target = rng.random((20, 30)) ** 3, (0.8 + 0.3 * rng.random((20, 30)) ** 2) % 1
+    moved = transport(source, target, circular=circular)
+    np.testing.assert_array_equal(np.sort(moved.ravel()), np.sort(target.ravel()))
+    if circular:
+        cost = circle(moved - source).mean()
+        optimum = ot.wasserstein_circle(source.ravel(), target.ravel(), p=1).item()
+    else:
+        cost = np.abs(moved - source).mean()
+        optimum = ot.wasserstein_1d(source.ravel(), target.ravel(), p=1)
+    assert cost == pytest.approx(optimum, abs=1e-6)
+
+
+def test_exact_transport_of_weighted_pixels_and_other_sizes():
+    rng = np.random.default_rng(1)
+    source, target = rng.random((40, 50)) ** 2, 0.5 * rng.random((31, 17))
+    a, b = rng.random((40, 50)), rng.random((31, 17))
+    moved = transport(source, target, source_weights=a, target_weights=b)
+    assert hue_emd(moved, target, a, b, bins=64) < 0.002 < 0.1 < hue_emd(source, target, a, b, bins=64)
+    cost = (a * circle(moved - source)).sum() / a.sum()
+    weights = {"u_weights": a.ravel() / a.sum(), "v_weights": b.ravel() / b.sum()}
+    optimum = ot.wasserstein_circle(source.ravel(), target.ravel(), p=1, **weights).item()
+    assert cost == pytest.approx(optimum, abs=1e-3)
+
+
+def test_one_hue_becomes_several_in_the_targets_shares():
+    target = np.repeat([0.2, 0.3, 0.6], [10, 20, 70])
+    moved = transport(np.full((10, 10), 0.25), target)
+    np.testing.assert_array_equal(np.sort(moved.ravel()), target)
+    assert (moved != transport(np.full((10, 10), 0.25), target, seed=1)).any()
+
+
+def test_exact_transport_without_weight_changes_nothing():
+    hue = np.random.default_rng(2).random((4, 4))
+    np.testing.assert_array_equal(transport(hue, 1 - hue, source_weights=np.zeros((4, 4))), hue)
+    np.testing.assert_array_equal(transport(hue, 1 - hue, target_weights=np.zeros((4, 4))), hue)
+
+
+# One rotation
+
+
+def test_best_rotation_is_the_best_of_all():
+    rng = np.random.default_rng(3)
+    p, q = random_hist(rng, 2), random_hist(rng, 2)
+    centres = (np.arange(K) + 0.5) / K
+    for row, turn in enumerate(best_rotation(p, q)):
+        turned = [np.roll(p[row], shift)[None] for shift in range(K)]
+        costs = [hue_emd(centres[None], centres[None], weights, q[row][None], bins=K) for weights in turned]
+        shift = round(float(turn) * K)
+        assert -K // 2 <= shift < K // 2
+        assert costs[shift] == pytest.approx(min(costs), abs=1e-12)
+    np.testing.assert_allclose(best_rotation(p, np.roll(p, 5, axis=-1)), 5 / K)
+    np.testing.assert_allclose(best_rotation(p, np.roll(p, -5, axis=-1)), -5 / K)
+
+
+# Reinhard
+
+
+PRINTED = [[4.4679, -3.5873, 0.1193], [-1.2186, 2.3809, -0.1624], [0.0497, -0.2439, 1.2045]]
+FORTH = [[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]]
+
+
+def reinhard_by_hand(source, target, rgb_from_lms):
+    """Reinhard et al. 2001, Eq. 4 and 6-11, pixel by pixel."""
+
+    def to_lab(rgb):
+        r, g, b = rgb
+        l, m, s = (  # noqa: E741 - the paper's letters
+            0.3811 * r + 0.5783 * g + 0.0402 * b,
+            0.1967 * r + 0.7244 * g + 0.0782 * b,
+            0.0241 * r + 0.1288 * g + 0.8444 * b,
+        )
+        l, m, s = np.log10(l), np.log10(m), np.log10(s)  # noqa: E741
+        return np.array([(l + m + s) / 3**0.5, (l + m - 2 * s) / 6**0.5, (l - m) / 2**0.5])
+
+    def to_rgb(lab):
+        l, a, b = lab[0] * 3**0.5 / 3, lab[1] * 6**0.5 / 6, lab[2] * 2**0.5 / 2  # noqa: E741
+        return rgb_from_lms @ np.array([10 ** (l + a + b), 10 ** (l + a - b), 10 ** (l - 2 * a)])
+
+    one, other = (np.array([to_lab(rgb) for rgb in picture]) for picture in (source, target))
+    result = (one - one.mean(0)) * (other.std(0) / one.std(0)) + other.mean(0)
+    return np.array([to_rgb(lab) for lab in result])
+
+
+def colours(rng, shape, low, high):
+    return rng.uniform(low, high, (*shape, 3))
+
+
+def test_reinhard_is_the_papers():
+    rng = np.random.default_rng(4)
+    source, target = colours(rng, (6, 7), 0.3, 0.6), colours(rng, (4, 5), [0.3, 0.2, 0.2], [0.7, 0.5, 0.4])
+    for rgb_from_lms, rounding in ((np.linalg.inv(FORTH), 1e-12), (np.array(PRINTED), 5e-3)):
+        expected = reinhard_by_hand(source.reshape(-1, 3), target.reshape(-1, 3), rgb_from_lms).reshape(source.shape)
+        assert 0 < expected.min() < expected.max() < 1  # nothing to clip
+        np.testing.assert_allclose(reinhard(source, target, axis=-1), expected, atol=rounding)
+    moved = reinhard(np.moveaxis(source, -1, 0), np.moveaxis(target, -1, 0))
+    np.testing.assert_allclose(np.moveaxis(moved, 0, -1), reinhard(source, target, axis=-1), atol=1e-12)
+
+
+def test_reinhard_golden_value():
+    """One pixel worked out on paper: two greys become the target's two greys, whatever the source's contrast."""
+    greys = np.array([0.2, 0.8])[None, :, None] * np.ones(3)
+    wanted = np.array([0.3, 0.4])[None, :, None] * np.ones(3)
+    np.testing.assert_allclose(reinhard(greys, wanted, axis=-1), wanted, atol=1e-12)
+
+
+def test_reinhard_of_a_picture_after_itself_and_in_parts():
+    rng = np.random.default_rng(5)
+    source, target = colours(rng, (8, 9), 0.05, 1), colours(rng, (8, 9), 0.05, 1)
+    np.testing.assert_allclose(reinhard(source, source, axis=-1), source, atol=1e-12)
+    whole = reinhard(source, target, axis=-1)
+    np.testing.assert_allclose(reinhard(source[2:5], target, axis=-1, whole=source), whole[2:5], atol=1e-12)
+    one_colour = np.full((3, 3, 3), 0.4)
+    assert np.isfinite(reinhard(one_colour, target, axis=-1)).all()
+    assert np.isfinite(reinhard(np.zeros((3, 3, 3)), target, axis=-1)).all()
+
+
+# Descent
+
+
+def pair(size=20):
+    """HSV pictures: two hues with an edge between them, and two other hues."""
+    x = np.linspace(0, 1, size)
+    sides = np.where(x < 0.6, 0.1 + 0.05 * x, 0.4 + 0.05 * x) + np.zeros((size, 1))
+    others = np.where(x < 0.3, 0.6 + 0.05 * x, 0.9 + 0.05 * x) + np.zeros((size, 1))
+    return [np.stack([hue, np.full_like(hue, 0.8), np.full_like(hue, 0.7)]) for hue in (sides, others)]
+
+
+def test_descent_goes_past_the_smoothed_transport_it_starts_from():
+    source, target = pair()
+    start, result = optimize(source, target, steps=0), optimize(source, target, steps=40)
+    before, first, last = (hue_emd(hue, target[0], bins=64, hard=False) for hue in (source[0], start, result))
+    assert last < 0.8 * first < before
+    assert relative_mi(result, source[0], bins=64) > 0.3
+    steps = circle(np.diff(result - source[0], axis=1))
+    assert steps[:, :11].max() < 0.02  # within one side nothing parts
+
+
+def test_descent_without_colour_changes_nothing():
+    source, target = pair()
+    grey = source * np.array([1, 0, 1])[:, None, None]
+    np.testing.assert_array_equal(optimize(grey, target), grey[0])
+    np.testing.assert_array_equal(optimize(source, grey), source[0])
+
+
+def test_gradient_of_the_steps_is_that_of_finite_differences():
+    rng = np.random.default_rng(6)
+    displacement, weights = rng.random((5, 6)), _likeness(rng.random((3, 5, 6)))
+
+    def size(d):
+        return sum((w * (np.sqrt(circle(np.diff(d, axis=axis)) ** 2 + 1e-6))).sum() for axis, w in enumerate(weights))
+
+    gradient = _step_gradient(displacement, weights)
+    for place in np.ndindex(5, 6):
+        e = np.zeros((5, 6))
+        e[place] = 1e-6
+        slope = (size(displacement + e) - size(displacement - e)) / 2e-6
+        assert gradient[place] == pytest.approx(slope, abs=1e-5)
