@@ -3,3 +3,18 @@
 Built on `diffhist`'s differentiable histograms. `huenet.color`, `huenet.metrics` and `huenet.baselines` run on NumPy
 alone; the rest needs the extra: ``pip install 'diffhist[huenet]'``.
 """
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from huenet.transfer import recolor
+
+__all__ = ["recolor"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "recolor":  # looked up late, so that the parts that run on NumPy alone can be imported without the extra
+        from huenet.transfer import recolor
+
+        return recolor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
