@@ -58,7 +58,9 @@ def read_picture(path: str | Path) -> Picture:
         with warnings.catch_warnings():
             # of a bomb, from below the size that is allowed here; of EXIF and TIFF tags that are slightly off
             warnings.simplefilter("ignore")
-            return _read(Path(path))
+            picture, orientation = _read(Path(path))
+        picture.pixels = _upright(picture.pixels, orientation)
+        return picture
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -102,7 +104,7 @@ def in_profile(rgb: np.ndarray, profile: bytes | None, wanted: bytes | None) -> 
         return rgb
 
 
-def _read(path: Path) -> Picture:
+def _read(path: Path) -> tuple[Picture, int]:
     with Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(path, f"{image.width} x {image.height} pixels are more than the 100 million allowed")
@@ -114,7 +116,7 @@ def _read(path: Path) -> Picture:
             exif[ORIENTATION] = 1
         kept = exif.tobytes() if len(exif) else None
         pixels, profile = _pixels(path, image)
-    return Picture(_upright(pixels, orientation), profile, kept)
+    return Picture(pixels, profile, kept), orientation
 
 
 def _pixels(path: Path, image: Image.Image) -> tuple[np.ndarray, bytes | None]:
@@ -128,7 +130,17 @@ def _pixels(path: Path, image: Image.Image) -> tuple[np.ndarray, bytes | None]:
         return np.array(_converted(image, profile, None) if profile else image.convert("RGB")), None
     if profile and profile[16:20] != b"RGB ":  # a profile of greys does not fit the RGB that comes out
         profile = None
-    return np.array(image.convert("RGBA" if image.has_transparency_data else "RGB")), profile
+    return _array(image), profile
+
+
+def _array(image: Image.Image) -> np.ndarray:
+    """RGB or RGBA pixels, band by band: converted at once, a large picture would be in memory four times."""
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    pixels = np.empty((image.height, image.width, len(mode)), np.uint8)
+    for top in range(0, image.height, 256):
+        band = image.crop((0, top, image.width, min(top + 256, image.height)))
+        pixels[top : top + band.height] = np.asarray(band.convert(mode))
+    return pixels
 
 
 def _depth(path: Path, image: Image.Image) -> int:
