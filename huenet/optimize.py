@@ -13,6 +13,7 @@ from huenet.grid import read_grid, splat_grid
 
 __all__ = ["optimize"]
 
+DAMP = 0.03
 EDGE = 0.1  # an RGB step between neighbours at which the source itself allows hue to part
 
 
@@ -74,7 +75,9 @@ def optimize(
         mean = 0.9 * mean + 0.1 * gradient
         square = 0.99 * square + 0.01 * gradient**2
         rate = 0.02 * (1 - step / (steps + 1))
-        grid -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-12)
+        scale = np.sqrt(square / (1 - 0.99**step))
+        # without the second term, cells that hardly any colour touches would move as fast as the rest
+        grid -= rate * (mean / (1 - 0.9**step)) / (scale + DAMP * scale.max() + 1e-12)
     return (start + read_grid(grid, hue)) % 1.0
 
 
