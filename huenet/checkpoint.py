@@ -43,7 +43,6 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
     CheckpointError
         The disk is full or the folder cannot be written to. What was at `path` is still there.
     """
-    # safetensors refuses tensors that share memory, and wants them dense
     owned = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     _replace(path, lambda temporary: save_file(owned, temporary, {"meta": json.dumps(meta)}))
 
@@ -77,10 +76,14 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of `optimizer_tensors`."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        i, name = key.split(".", 1)
-        state.setdefault(int(i), {})[name] = value
+        number, name = key.split(".", 1)
+        i = int(number)
+        if value.shape == parameters[i].shape:  # the file is contiguous; fused Adam needs the parameter's own strides
+            value = torch.empty_like(parameters[i], dtype=value.dtype).copy_(value)
+        state.setdefault(i, {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

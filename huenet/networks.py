@@ -10,6 +10,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import diffhist
@@ -20,23 +21,32 @@ from huenet.config import Config
 __all__ = ["Discriminator", "Generator", "UNet", "presence"]
 
 PRIOR_BINS = 256
+BLURS = (1, 3, 10, 30)
+EDGE = 0.1  # a step of RGB across which hues may part
 
 
 class Generator(nn.Module):
     """The hue of the source recoloured after the target.
 
-    With `config.circle` the network reads points on the hue circle and predicts a rotation of the source's hue, on top
-    of the smoothed optimal transport where `config.prior` asks for it. Without, it is the paper's: H, S, V of the
-    source and H of the target in, the output's hue out of a sigmoid.
+    Without `config.circle` it is the paper's: H, S, V of the source and H of the target in, the output's hue out of a
+    sigmoid. With it, the network reads points on the hue circle and the hue turns by what it predicts.
+
+    Where `config.prior` asks for it, the rotation starts from the optimal transport of hue, smoothed over hue. What
+    smoothing took from the exact transport is cut into bands of detail within the picture's edges, and the network
+    decides how much of each comes back where: broad shading of a petal may, noise and speckle need not.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.circle, self.prior = config.circle, config.prior
-        channels = 4 + (3 + 4 * bool(config.prior)) * config.circle
-        self.unet = UNet(channels, 1, config.size, config.width, config.norm, config.dropout)
-        if config.circle:  # so that training starts from the prior itself
+        bands = len(BLURS) + 1
+        inputs, outputs = (9 + bands, bands) if config.prior else (7, 1) if config.circle else (4, 1)
+        self.unet = UNet(inputs, outputs, config.size, config.width, config.norm, config.dropout)
+        if config.circle:
             nn.init.zeros_(self.unet.last.weight)
+        if config.prior:  # training starts from a smooth picture: half of the broadest band, little of the others
+            with torch.no_grad():
+                self.unet.last.bias.copy_(torch.tensor([-3.0] * len(BLURS) + [0.0]))
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Source and target, HSV (B, 3, H, W), to the output's hue (B, H, W) in [0, 1]."""
@@ -46,13 +56,15 @@ class Generator(nn.Module):
         return hue - hue.detach().floor()
 
     def rotation(self, source: Tensor, target: Tensor) -> Tensor:
-        """How far each pixel's hue turns, (B, H, W) in turns: the prior's displacement plus the network's own."""
+        """How far each pixel's hue turns, (B, H, W) in turns."""
         inputs = [_point(source), source[:, 1:], _point(target), chroma(target)[:, None]]
-        start = torch.zeros_like(source[:, 0])
-        if self.prior:
-            exact, start = self._transports(source, target)
-            inputs += [_point(source, exact), _point(source, start)]
-        return start + self.unet(torch.cat(inputs, dim=1))[:, 0]
+        if not self.prior:
+            return self.unet(torch.cat(inputs, dim=1))[:, 0]
+        exact, start = self._transports(source, target)
+        rest = exact - start
+        bands = _bands((rest - rest.round()) * presence(source), source)
+        gains = self.unet(torch.cat([*inputs, _point(source, start), bands], dim=1))
+        return start + (gains.sigmoid() * bands).sum(1)
 
     @torch.no_grad()
     def _transports(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,6 +90,33 @@ def _point(hsv: Tensor, turn: Tensor | float = 0.0) -> Tensor:
     """Hue as a point of the unit disc, (B, 2, H, W), at the centre where there is no hue, turned by `turn`."""
     angle = 2 * math.pi * (hsv[:, 0] + turn)
     return torch.stack([angle.cos(), angle.sin()], dim=1) * presence(hsv)[:, None]
+
+
+@torch.no_grad()
+def _bands(x: Tensor, source: Tensor) -> Tensor:
+    """Cut x (B, H, W) into what each of ever broader blurs takes from it, and what is left: (B, 1 + blurs, H, W).
+
+    Each blur repeats a mean over 3x3 pixels, weighted by their chroma and by their likeness in colour, so that it stops
+    at edges. The bands add up to x.
+    """
+    height, width = x.shape[-2:]
+    places = [(slice(dy, dy + height), slice(dx, dx + width)) for dy in range(3) for dx in range(3)]
+    rgb = hsv_to_rgb(source)
+    strength, around = F.pad(chroma(source), (1, 1, 1, 1)), F.pad(rgb, (1, 1, 1, 1))
+    weights = torch.stack(
+        [strength[:, v, u] * torch.exp(-(around[:, :, v, u] - rgb).square().sum(1) / EDGE**2) for v, u in places]
+    )
+    weights /= weights.sum(0).clamp_min(1e-6)
+    bands = []
+    for times in BLURS:
+        blurred = x
+        for _ in range(times):
+            padded, blurred = F.pad(blurred, (1, 1, 1, 1)), torch.zeros_like(x)
+            for weight, (v, u) in zip(weights, places, strict=True):
+                blurred.addcmul_(weight, padded[:, v, u])
+        bands.append(x - blurred)
+        x = blurred
+    return torch.stack([*bands, x], dim=1)
 
 
 class UNet(nn.Module):
