@@ -74,9 +74,7 @@ def recolor(
     Raises
     ------
     ValueError
-        An argument is of the wrong kind, shape or range, or holds NaN.
-    huenet.checkpoint.CheckpointError
-        The run has no weights, or they do not fit.
+        An argument is of the wrong kind, shape or range, or holds NaN; or the run has no weights, or they do not fit.
     """
     settings = _settings(method, run, strength, smooth, seed)
     result, goal = _picture(source, "source"), _picture(target, "target")
@@ -97,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = _settings(options.method, options.run, options.strength, options.smooth, options.seed)
         mask = None if options.mask is None else read_picture(options.mask).pixels[..., 0]
         skipped = _run(jobs, mask, settings)
-    except (ImageError, TransferError, RuntimeError) as error:  # RuntimeError: CheckpointError, out of memory
+    except (ImageError, TransferError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "stopped; what is written is whole\n")
@@ -128,9 +126,15 @@ def _settings(method: str | None, run: str | Path | None, strength: float, smoot
         raise TransferError(f"seed must be at least 0, got {seed}")
     generator = None
     if run is not None:
-        from huenet.inference import load_generator  # the one method that needs torch, which takes seconds to import
+        from huenet.checkpoint import (
+            CheckpointError,
+        )  # the other methods do without torch, which takes seconds to import
+        from huenet.inference import load_generator
 
-        generator, _ = load_generator(run)
+        try:
+            generator, _ = load_generator(run)
+        except CheckpointError as error:
+            raise TransferError(str(error)) from error
     return _Settings(method, generator, strength, smooth, seed)
 
 
