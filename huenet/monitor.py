@@ -65,5 +65,5 @@ class Monitor:
         if event:
             event.synchronize()
         *values, stopping = host.tolist()
-        means = dict(zip(self.names, values, strict=True))
-        return Report(sent, means, [name for name, value in means.items() if not math.isfinite(value)], stopping > 0)
+        bad = [name for name, value in zip(self.names, values, strict=True) if not math.isfinite(value)]
+        return Report(sent, dict(zip(self.names, values, strict=True)), bad, stopping > 0)

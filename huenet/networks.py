@@ -33,7 +33,8 @@ class Generator(nn.Module):
 
     Where `config.prior` asks for it, the rotation starts from the optimal transport of hue, smoothed over hue. What
     smoothing took from the exact transport is cut into bands of detail within the picture's edges, and the network
-    decides how much of each comes back where: broad shading of a petal may, noise and speckle need not.
+    decides how much of each comes back where: broad shading of a petal may, noise and speckle need not. It starts with
+    half of the broadest band and little of the others.
     """
 
     def __init__(self, config: Config) -> None:
@@ -43,10 +44,7 @@ class Generator(nn.Module):
         inputs, outputs = (9 + bands, bands) if config.prior else (7, 1) if config.circle else (4, 1)
         self.unet = UNet(inputs, outputs, config.size, config.width, config.norm, config.dropout)
         if config.circle:
-            nn.init.zeros_(self.unet.last.weight)
-        if config.prior:  # training starts from a smooth picture: half of the broadest band, little of the others
-            with torch.no_grad():
-                self.unet.last.bias.copy_(torch.tensor([-3.0] * len(BLURS) + [0.0]))
+            self.unet.start_from([-3.0] * len(BLURS) + [0.0] if config.prior else [0.0])
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Source and target, HSV (B, 3, H, W), to the output's hue (B, H, W) in [0, 1]."""
@@ -173,6 +171,12 @@ class UNet(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # a bfloat16 hue moves in steps of a whole bin
             return self.last(torch.relu(x.float()))
 
+    @torch.no_grad()
+    def start_from(self, values: list[float]) -> None:
+        """Make the output constant, one value a channel, until training moves it."""
+        self.last.weight.zero_()
+        self.last.bias.copy_(torch.tensor(values))  # type: ignore[union-attr]
+
 
 class Discriminator(nn.Module):
     """The 70x70 PatchGAN: logits of "real" for overlapping patches of a hue seen with its S and V.
@@ -212,5 +216,5 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
         nn.init.normal_(module.weight, 1.0, 0.02)
-    if getattr(module, "bias", None) is not None:
-        nn.init.zeros_(module.bias)
+    if isinstance(bias := getattr(module, "bias", None), Tensor):
+        nn.init.zeros_(bias)

@@ -130,7 +130,7 @@ class Recorder:
             hue = state.best_generator()(source, target)
         output = torch.cat([hue[:, None], source[:, 1:]], dim=1)
         title = f"{self.config.preset}, step {state.step}: validation pairs"
-        figure = plots.sample_grid(*(hsv.cpu().numpy() for hsv in (source, target, output)), title=title)
+        figure = plots.sample_grid(source.cpu().numpy(), target.cpu().numpy(), output.cpu().numpy(), title)
         plots.save(figure, self.folder / "samples" / f"step-{state.step:07d}.png")
         if self.board:
             self.board.add_image("samples", plots.pixels(figure), state.step, dataformats="HWC")

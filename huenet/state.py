@@ -30,8 +30,9 @@ class State:
     def __init__(self, config: Config, images: int, processes: Processes) -> None:
         torch.manual_seed(config.seed)  # the same networks on every rank
         self.config, self.device, self.rank = config, processes.device, processes.rank
-        self.generator = Generator(config).to(self.device, memory_format=torch.channels_last)
-        self.discriminator = Discriminator(config).to(self.device, memory_format=torch.channels_last)
+        self.generator, self.discriminator = Generator(config), Discriminator(config)
+        for network in (self.generator, self.discriminator):
+            network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False) if config.ema else None
         self.adam_g, self.adam_d = (
             torch.optim.Adam(network.parameters(), config.lr, (config.beta1, config.beta2), fused=True)

@@ -8,7 +8,7 @@ from huenet.baselines import apply_displacement, hue_transport
 from huenet.color import chroma, rgb_to_hsv
 from huenet.config import from_preset
 from huenet.metrics import hue_histogram
-from huenet.networks import Discriminator, Generator, UNet, presence
+from huenet.networks import Discriminator, Generator, UNet, _bands, presence
 
 torch.set_num_threads(1)
 
@@ -67,11 +67,14 @@ def test_paper_reads_four_channels_and_ends_in_a_sigmoid():
     assert ((output > 0) & (output < 1)).all()
 
 
-def test_circle_starts_from_the_smoothed_transport():
+@pytest.mark.parametrize(("gain", "smooth"), [(-99.0, 8.0), (99.0, 0.0)])
+def test_gains_of_0_and_1_give_the_smoothed_and_the_exact_transport(gain, smooth):
     source, target = pictures(), pictures(seed=1)
-    output = Generator(small(prior=8.0))(source, target)
+    generator = Generator(small(prior=8.0))
+    generator.unet.start_from([gain] * 5)
+    output = generator(source, target)
     p, q = (hue_histogram(x[:, 0], chroma(x), bins=256, hard=False) for x in (source, target))
-    wanted = apply_displacement(source[:, 0], hue_transport(p, q, smooth=8.0))
+    wanted = apply_displacement(source[:, 0], hue_transport(p, q, smooth=smooth))
     off = (output - wanted)[presence(source) == 1]
     assert (off - off.round()).abs().max() < 1e-5
 
@@ -129,3 +132,15 @@ def test_initial_weights_are_pix2pix():
     norm = generator.unet.down[3][2].weight.detach().numpy()
     assert (np.mean(norm), np.std(norm)) == (pytest.approx(1, abs=0.005), pytest.approx(0.02, rel=0.15))
     assert generator.unet.last.bias.item() == 0
+
+
+def test_bands_add_up_and_stop_at_edges():
+    source = torch.tensor([0.1, 0.8, 0.8])[:, None, None].expand(1, 3, 24, 24).clone()
+    source[:, 2, :, 12:] = 0.2
+    x = (torch.arange(24) >= 12).float().expand(1, 24, 24)
+    noise = 0.1 * torch.randn(1, 24, 24, generator=torch.Generator().manual_seed(0))
+    bands = _bands(x + noise, source)
+    torch.testing.assert_close(bands.sum(1), x + noise)
+    broadest = bands[:, -1]
+    assert (broadest - x).abs().max() < 0.05  # the noise is gone, the border at the picture's edge is not
+    assert (_bands(x + noise, source[..., :1].expand_as(source))[:, -1] - x).abs().max() > 0.3
