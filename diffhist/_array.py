@@ -1,6 +1,7 @@
 """What the Array API standard lacks (scatter-add, autodiff-safe logarithms) and the checks on arguments."""
 
 import functools
+import operator
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,18 @@ def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
         if len(set(places.values())) > 1:
             raise ValueError(f"arrays must be on one device, got {', '.join(f'{n} on {d}' for n, d in places.items())}")
     return xp
+
+
+def sample_axes(axis: Any, rank: int) -> tuple[int, ...]:
+    """``axis`` checked, as a sorted tuple that counts from the end (so that a batch axis in front changes nothing)."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    try:
+        axes = tuple(operator.index(a) for a in axes)
+    except TypeError:
+        raise TypeError(f"`axis` must be an int or a tuple of ints, got {axis!r}") from None
+    if not axes or any(not -rank <= a < rank for a in axes) or len({a % rank for a in axes}) < len(axes):
+        raise ValueError(f"`axis` must name different axes of an array of {rank} dimensions, got {axis}")
+    return tuple(sorted(a % rank - rank for a in axes))
 
 
 def is_half(array: Array) -> bool:
@@ -127,6 +140,8 @@ def _sorted_sums(xp: Any, row: Array, index: Array, values: Array) -> Array:
 def take(xp: Any, table: Array, index: Array, offset: int = 0) -> Array:
     """``table[b, index[b] + offset]`` for ``table`` (B, size) and ``index`` (B, n)."""
     if is_torch(table):
+        if table.shape[0] == 1 and index.shape[1] % 2 == 0:  # rows go to threads: one table, read from two sides
+            return table[:, offset:].expand(2, -1).gather(1, index.view(2, -1)).view(1, -1)
         return table[:, offset:].gather(1, index)
     if is_jax(table):
         return xp.take_along_axis(table, index + offset, axis=1)

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from diffhist._array import Array, is_jax, is_torch, namespace
+from diffhist._array import Array, check_arrays, is_jax, is_torch, namespace
 
 __all__ = ["differentiable", "value_and_grad", "vjp"]
 
@@ -76,7 +76,7 @@ class Traced:
     """An array on the tape. It takes part in diffhist's functions, ``+ - * /``, ``sum`` and ``mean``."""
 
     __array_priority__ = 1000
-    __array_ufunc__ = None
+    __hash__ = object.__hash__
 
     def __init__(self, value: Array, call: Call | None = None, inputs: tuple[Any, ...] = ()):
         self.value, self.call, self.inputs = value, call, inputs
@@ -129,7 +129,12 @@ class Traced:
         _refuse("this operation")
 
     __array__ = __array_function__ = __array_namespace__ = _refused
-    __getitem__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __mod__ = __floordiv__ = _refused
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and ufunc.__name__ in ("add", "subtract", "multiply", "divide") and not kwargs:
+            return NotImplemented  # of an array and a traced one: Python goes on to the latter's own operator
+        return _refuse(f"`{ufunc.__name__}`")
+
+    __getitem__ = __setitem__ = __contains__ = __eq__ = __ne__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __mod__ = __floordiv__ = _refused
     __bool__ = __float__ = __int__ = __len__ = __iter__ = __abs__ = __lt__ = __gt__ = __le__ = __ge__ = _refused
 
 
@@ -185,7 +190,7 @@ def _add(a: Array, b: Array, /) -> Array:
 
 @_add.defvjp
 def _(g, out, a, b, /, *, needed):
-    return _unbroadcast(g, a), _unbroadcast(g, b)
+    return _unbroadcast(g, a) if needed[0] else None, _unbroadcast(g, b) if needed[1] else None
 
 
 @differentiable
@@ -195,7 +200,7 @@ def _multiply(a: Array, b: Array, /) -> Array:
 
 @_multiply.defvjp
 def _(g, out, a, b, /, *, needed):
-    return _unbroadcast(g * b, a), _unbroadcast(g * a, b)
+    return _unbroadcast(g * b, a) if needed[0] else None, _unbroadcast(g * a, b) if needed[1] else None
 
 
 @differentiable
@@ -205,7 +210,7 @@ def _divide(a: Array, b: Array, /) -> Array:
 
 @_divide.defvjp
 def _(g, out, a, b, /, *, needed):
-    return _unbroadcast(g / b, a), _unbroadcast(-g * out / b, b)
+    return _unbroadcast(g / b, a) if needed[0] else None, _unbroadcast(-g * out / b, b) if needed[1] else None
 
 
 @differentiable
@@ -300,11 +305,16 @@ def value_and_grad(fun: Callable[..., Array], argnums: int | tuple[int, ...] = 0
     >>> gradient.shape
     (3,)
     """
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers = argnums if isinstance(argnums, tuple) else (argnums,)
+    if not numbers or not all(isinstance(n, int) for n in numbers):
+        raise TypeError(f"`argnums` must be an int or a tuple of ints, got {argnums!r}")
 
     @functools.wraps(fun)
     def both(*args: Any, **kwargs: Any) -> tuple[Array, Any]:
+        if any(not -len(args) <= n < len(args) for n in numbers):
+            raise ValueError(f"`argnums` must name positional arguments, of which there are {len(args)}, got {argnums}")
         positions = [n % len(args) for n in numbers]
+        check_arrays({f"argument {n}": args[n] for n in positions})
 
         def of_chosen(*chosen: Any) -> Array:
             full = list(args)

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from diffhist._array import Array, accumulator_dtype, device, is_mutable, scatter_add, take
-from diffhist._kernel import Axis, Band, dense
+from diffhist._kernel import Axis, Band, dense, depth
 from diffhist._spline import Spline
 
-CHUNK = 1 << 18  # elements of the largest temporary: in float32 it stays in a core's cache
-TABLE = 1 << 21  # elements of the largest grid of splines
+CHUNK = 1 << 20  # elements of the temporaries that are alive at once
+TABLE = 3 << 19  # elements of the largest grid of splines
+LANES = 2  # parts of a single sample that are summed side by side, and then together
 
 
 def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[Sequence[int]]) -> Sequence[Any] | None:
@@ -22,18 +23,18 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     The costs are nanoseconds a pixel, as measured with torch and NumPy on a CPU.
     """
     N = x.shape[-1]
-    bands = [Band(xp, a, dtype) for a in axes]
     plane = len(axes) == 2
-    costs: list[tuple[float, Any]] = [(math.prod(b.taps for b in bands) * 1.2 + sum(b.size for b in bands) / N, bands)]
+    bands = [Band(xp, a, dtype, plane=plane) for a in axes]
+    costs: list[tuple[float, Any]] = [(math.prod(b.taps for b in bands) * (2.4 if plane else 1.5) + sum(b.size for b in bands) / N, bands)]
     if plane:
         costs.append((sum(a.bins for a in axes) * 1.0 + math.prod(a.bins for a in axes) * 0.03, None))
     else:
         costs.append((axes[0].bins * 1.5, None))
     if dtype == xp.float32 and is_mutable(x) and all(o <= 1 for order in orders for o in order):
-        splines = [Spline(xp, a, dtype, 2.0 if plane else 2.4) for a in axes]
+        splines = [Spline(xp, a, dtype, plane=plane) for a in axes]
         size = math.prod(s.size for s in splines)
         if size <= TABLE and all(s.reach <= 2 * s.axis.bins for s in splines):
-            costs.append((Spline.taps ** len(axes) * (4.0 if plane else 1.5) + 4.0 * size / N, splines))
+            costs.append((math.prod(s.taps for s in splines) * (3.0 if plane else 1.5) + 4.0 * size / N, splines))
     return min(costs, key=lambda c: c[0])[1]
 
 
@@ -70,7 +71,7 @@ def spread(
 def _spread_dense(xp: Any, pixels: Any, weights: Any, axes: Any, orders: Any, dtype: Any) -> Array:
     B, N = pixels[0].shape
     total: Any = 0.0
-    for part in _parts(N, B * sum(a.bins + 2 * a.reach(32) for a in axes)):
+    for part in _parts(N, B * sum(a.bins + 2 * a.reach(depth(xp, dtype)) for a in axes)):
         columns = _columns(xp, pixels, part, dtype)
         masses = [dense(xp, c, a, (o,))[o] for c, a, o in zip(columns, axes, orders, strict=True)]
         last = masses[-1] if weights is None else masses[-1] * _columns(xp, [weights], part, dtype)[0][:, None, :]
@@ -82,35 +83,47 @@ def _spread_dense(xp: Any, pixels: Any, weights: Any, axes: Any, orders: Any, dt
 def _spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: Any) -> Array:
     B, N = pixels[0].shape
     exact = accumulator_dtype(xp, pixels[0])
-    table = xp.zeros((B, math.prod(w.size for w in ways)), dtype=exact, device=device(pixels[0]))
-    for part in _parts(N, B * ways[-1].taps):
-        index, lead, taps = _located(xp, _columns(xp, pixels, part, dtype), ways, [orders])
-        last = taps[orders[-1]]
+    if B == 1 and len(ways) == 1 and N % LANES == 0:  # a row each to the threads
+        pixels, weights = ([None if a is None else xp.reshape(a, (LANES, -1)) for a in arrays] for arrays in (pixels, [weights]))
+        weights = weights[0]
+    rows = pixels[0].shape[0]
+    table = xp.zeros((rows, math.prod(w.size for w in ways)), dtype=exact, device=device(pixels[0]))
+    stride = 1 if len(ways) == 1 else ways[1].size
+    for part in _parts(pixels[0].shape[1], _work(rows, ways)):
+        index, lead, block = _located(xp, _columns(xp, pixels, part, dtype), ways, [orders])
+        values = block[orders[-1]]
         if weights is not None:
-            last = last * _columns(xp, [weights], part, dtype)[0][:, None, :]
-        for i in range(lead[orders[0]].shape[1] if lead else 1):
-            values = last * lead[orders[0]][:, i : i + 1, :] if lead else last
-            values = xp.reshape(xp.astype(values, exact, copy=False), index.shape)
-            table = scatter_add(xp, table, index, values, i * ways[-1].size)
-    total = xp.sum(table, axis=-1)
+            w = _columns(xp, [weights], part, dtype)[0][:, None, :]
+            values = w if values is None else values * w
+        values = None if values is None else xp.astype(values, exact)
+        for i, tap in enumerate(lead[orders[0]]):
+            tap = xp.astype(tap, exact)
+            seen = tap if values is None else xp.reshape(values * tap[:, None, :], index.shape)
+            table = scatter_add(xp, table, index, seen, i * stride)
+    if rows > B:
+        table = xp.sum(table, axis=0, keepdims=True)
     h = ways[-1].collect(xp.reshape(table, (B, *(w.size for w in ways))), orders[-1])
     if len(ways) == 2:
         h = xp.matrix_transpose(ways[0].collect(xp.matrix_transpose(h), orders[0]))
-    return h + xp.astype(xp.reshape(0.0 * total, (B,) + (1,) * len(ways)), h.dtype)  # one NaN makes the sample NaN
+    return h + 0.0 * xp.sum(h, axis=tuple(range(1, h.ndim)), keepdims=True)  # one NaN makes the sample NaN
 
 
-def _located(xp: Any, columns: Any, ways: Any, orders: Any) -> tuple[Array, dict[int, Array], dict[int, Array]]:
-    """Table indices of the last coordinate's taps (B, T n), and the taps (B, T, n) of the first and the last one."""
-    found = [
-        way.locate(c, {o[j] for o in orders}) for j, (way, c) in enumerate(zip(ways, columns, strict=True))
-    ]
-    first, taps = found[-1]
-    lead: dict[int, Array] = {}
-    if len(ways) == 2:
-        lead = found[0][1]
-        first = first + found[0][0] * ways[1].size
-    steps = xp.arange(ways[-1].taps, dtype=first.dtype, device=device(first))[None, :, None]
-    return xp.reshape(first[:, None, :] + steps, (first.shape[0], -1)), lead, taps
+def _work(rows: int, ways: Any) -> int:
+    """What a pixel adds to a chunk: of two axes, the block of taps must stay in cache while it is used again."""
+    return rows * (4 if len(ways) == 1 else 8 * ways[1].taps)
+
+
+def _located(xp: Any, columns: Any, ways: Any, orders: Any) -> tuple[Array, dict[int, list[Array]], dict[int, Any]]:
+    """Where pixels meet the table: index (B, T n), the taps of the first axis (each (B, n)), and as one block (B, T, n)
+    those of the second, tap by tap as in the index; with one axis the index is (B, n) and there is no block."""
+    found = [way.locate(c, {o[j] for o in orders}) for j, (way, c) in enumerate(zip(ways, columns, strict=True))]
+    first, lead = found[0]
+    if len(ways) == 1:
+        return first, lead, dict.fromkeys(lead)
+    second, last = found[1]
+    steps = xp.arange(ways[1].taps, dtype=first.dtype, device=device(first))[None, :, None]
+    index = (first * ways[1].size + second)[:, None, :] + steps
+    return xp.reshape(index, (first.shape[0], -1)), lead, {o: xp.stack(t, axis=1) for o, t in last.items()}
 
 
 def gather(
@@ -135,7 +148,7 @@ def gather(
 def _gather_dense(xp: Any, h: Array, pixels: Any, axes: Any, orders: Any, dtype: Any) -> list[Array]:
     B, N = pixels[0].shape
     results: list[list[Array]] = [[] for _ in orders]
-    for part in _parts(N, B * sum(a.bins + 2 * a.reach(32) for a in axes)):
+    for part in _parts(N, B * sum(a.bins + 2 * a.reach(depth(xp, dtype)) for a in axes)):
         columns = _columns(xp, pixels, part, dtype)
         masses = [dense(xp, c, a, {o[j] for o in orders}) for j, (c, a) in enumerate(zip(columns, axes, strict=True))]
         for result, o in zip(results, orders, strict=True):
@@ -148,14 +161,16 @@ def _gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: 
     B, N = pixels[0].shape
     results: list[list[Array]] = [[] for _ in orders]
     tables = [_expanded(xp, h, ways, o) for o in orders]
-    for part in _parts(N, B * ways[-1].taps):
-        index, lead, taps = _located(xp, _columns(xp, pixels, part, dtype), ways, orders)
+    stride = 1 if len(ways) == 1 else ways[1].size
+    for part in _parts(N, _work(B, ways)):
+        index, lead, blocks = _located(xp, _columns(xp, pixels, part, dtype), ways, orders)
         for result, table, o in zip(results, tables, orders, strict=True):
-            last, total = taps[o[-1]], None
-            for i in range(lead[o[0]].shape[1] if lead else 1):
-                seen = xp.reshape(take(xp, table, index, i * ways[-1].size), last.shape)
-                seen = xp.sum(seen * last, axis=1)
-                seen = seen * lead[o[0]][:, i, :] if lead else seen
+            block, total = blocks[o[-1]], None
+            for i, tap in enumerate(lead[o[0]]):
+                seen = take(xp, table, index, i * stride)
+                if block is not None:
+                    seen = xp.sum(xp.reshape(seen, block.shape) * block, axis=1)
+                seen = seen * tap
                 total = seen if total is None else total + seen
             result.append(total)
     return [xp.concat(r, axis=-1) if len(r) > 1 else r[0] for r in results]

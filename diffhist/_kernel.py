@@ -21,9 +21,9 @@ class Axis(NamedTuple):
     width: float
     boundary: str
 
-    def reach(self, bits: int) -> int:
-        """Bins on each side beyond which the kernel is below rounding."""
-        return max(1, math.ceil(self.width * (36.0 if bits == 64 else 16.7)))
+    def reach(self, nepers: float) -> int:
+        """Bins on each side beyond which the kernel has fallen by exp(-nepers)."""
+        return max(1, math.ceil(self.width * nepers))
 
     def masses_at(self, u: np.ndarray, order: int) -> np.ndarray:
         """Mass of bin 0 (or its derivative) for kernels at u, in bins; direct, for the making of tables."""
@@ -31,17 +31,28 @@ class Axis(NamedTuple):
         return differences(np, z, self, order, closed=False)[0, 0]
 
 
-def coordinate(xp: Any, x: Array, axis: Axis) -> tuple[Array, Array | float]:
-    """x in units of bins, brought into the range as the boundary says, and the sign of du/dx (-1 in a mirror)."""
-    u = (x - axis.low) * (1.0 / axis.step)
+def depth(xp: Any, dtype: Any) -> float:
+    """Nepers to below the rounding of a dtype."""
+    return 36.0 if xp.finfo(dtype).bits == 64 else 16.7
+
+
+def coordinate(xp: Any, x: Array, axis: Axis, reach: int) -> tuple[Array, Array | float]:
+    """x in units of bins, brought into the range as the boundary says, and the sign of du/dx (-1 in a mirror).
+
+    Under an open boundary, what is more than ``reach`` bins outside meets no bin, and is left just there.
+    """
+    span = axis.bins * axis.step
+    if axis.boundary == "open":
+        margin = (reach + 0.5) * axis.step
+        x = xp.clip(x, axis.low - margin, axis.low + span + margin)
+        return (x - axis.low) * (1.0 / axis.step), 1.0
+    x = x - axis.low
+    period = span if axis.boundary == "circular" else 2.0 * span
+    u = (x - period * xp.floor(x * (1.0 / period))) * (1.0 / axis.step)
     if axis.boundary == "circular":
-        return u - axis.bins * xp.floor(u * (1.0 / axis.bins)), 1.0
-    if axis.boundary == "reflect":
-        period = 2.0 * axis.bins
-        u = u - period * xp.floor(u * (1.0 / period))
-        mirrored = u > axis.bins
-        return xp.where(mirrored, period - u, u), xp.where(mirrored, -xp.ones_like(u), xp.ones_like(u))
-    return u, 1.0
+        return u, 1.0
+    mirrored = u > axis.bins
+    return xp.where(mirrored, 2.0 * axis.bins - u, u), xp.where(mirrored, -xp.ones_like(u), xp.ones_like(u))
 
 
 def differences(xp: Any, z: Array, axis: Axis, order: int, *, closed: bool) -> Array:
@@ -100,30 +111,29 @@ def unfold(xp: Any, h: Array, axis: Axis, pad: int) -> Array:
 class Band:
     """One coordinate's own bins: a pixel meets the 2R + 1 around it, beyond which the kernel is below rounding."""
 
-    def __init__(self, xp: Any, axis: Axis, dtype: Any):
+    def __init__(self, xp: Any, axis: Axis, dtype: Any, *, plane: bool):
         self.xp, self.axis, self.dtype = xp, axis, dtype
-        self.reach = axis.reach(xp.finfo(dtype).bits)
+        # Two axes in float32: (2R + 1)^2 bins a pixel, so R stops at 4e-6 (7e-6 of the largest cell of any image).
+        self.reach = axis.reach(12.5 if plane and dtype == xp.float32 else depth(xp, dtype))
         self.taps = 2 * self.reach + 1
         self.pad = self.taps if axis.boundary == "open" else self.reach
         self.size = axis.bins + 2 * self.pad
 
-    def locate(self, x: Array, orders: Iterable[int]) -> tuple[Array, dict[int, Array]]:
-        """x (B, n) -> padded index of its first bin (B, n), and its mass in each bin (B, T, n) for each order."""
+    def locate(self, x: Array, orders: Iterable[int]) -> tuple[Array, dict[int, list[Array]]]:
+        """x (B, n) -> padded index of its first bin (B, n), and its mass in the bins from there on, for each order."""
         xp, axis, reach = self.xp, self.axis, self.reach
-        u, sign = coordinate(xp, x, axis)
-        if axis.boundary == "open":
-            u = xp.clip(u, -reach - 0.5, axis.bins + reach + 0.5)  # what is further out reaches no bin
-            cell = xp.floor(u)
-        else:
-            cell = xp.clip(xp.floor(u), 0.0, axis.bins - 1.0)  # u == K, by rounding, is the end of the last bin
+        u, sign = coordinate(xp, x, axis, reach)
+        cell = xp.floor(u)
+        if axis.boundary != "open":  # rounding may leave u just outside [0, K)
+            cell = xp.clip(cell, 0.0, axis.bins - 1.0)
         first = xp.where(xp.isnan(cell), xp.zeros_like(cell), cell) + (self.pad - reach)
         edges = xp.arange(-reach, reach + 2, dtype=self.dtype, device=device(x))[None, :, None]
         z = ((u - cell)[:, None, :] - edges) * min(1.0 / axis.width, 1e30)
-        return xp.astype(first, xp.int64), {o: self._masses(z, sign, o) for o in set(orders)}
-
-    def _masses(self, z: Array, sign: Array | float, order: int) -> Array:
-        masses = differences(self.xp, z, self.axis, order, closed=True)
-        return _by_x(masses, self.axis, sign, order)
+        taps = {}
+        for o in set(orders):
+            masses = _by_x(differences(xp, z, axis, o, closed=True), axis, sign, o)
+            taps[o] = [masses[:, t, :] for t in range(self.taps)]
+        return xp.astype(first, xp.int64), taps
 
     def collect(self, table: Array, order: int) -> Array:
         """Padded bins (..., size) -> bins (..., K)."""
@@ -134,17 +144,23 @@ class Band:
         return unfold(self.xp, h, self.axis, self.pad)
 
 
+def mirrored(sign: Array | float, order: int) -> bool:
+    """Whether a derivative of this order changes its sign in a mirror."""
+    return order % 2 == 1 and not isinstance(sign, float)
+
+
 def _by_x(masses: Array, axis: Axis, sign: Array | float, order: int) -> Array:
-    """Derivatives by u -> derivatives by x."""
+    """Derivatives by u (B, T, n) -> derivatives by x."""
     if order:
         masses = masses * axis.step**-order
-    return masses * sign[:, None, :] if order % 2 and not isinstance(sign, float) else masses
+    return masses * sign[:, None, :] if mirrored(sign, order) else masses
 
 
 def dense(xp: Any, x: Array, axis: Axis, orders: Iterable[int]) -> dict[int, Array]:
     """x (B, n) -> its mass in every bin (B, K, n), for each order: for kernels as wide as the range."""
-    u, sign = coordinate(xp, x, axis)
-    pad = 0 if axis.boundary == "open" else axis.reach(xp.finfo(x.dtype).bits)
+    reach = axis.reach(depth(xp, x.dtype))
+    u, sign = coordinate(xp, x, axis, 25 * reach)  # where the kernel is 0, not merely small
+    pad = 0 if axis.boundary == "open" else reach
     edges = xp.arange(-pad, axis.bins + pad + 1, dtype=x.dtype, device=device(x))[None, :, None]
     z = (u[:, None, :] - edges) * min(1.0 / axis.width, 1e30)
     masses = {}

@@ -1,46 +1,46 @@
 """Evaluation by way of a fine grid: pixels spread onto B-splines, and the grid smoothed into bins.
 
-A quartic B-spline meets five nodes of the grid, whatever the kernel's width; each bin is then a fixed combination of
-nodes, found once by least squares. Float32 alone: the splines stand for the kernel to a few parts in a million.
+A pixel meets few nodes of the grid, whatever the kernel's width; each bin is then a fixed combination of nodes, found
+once by least squares. For float32 alone: the splines stand for the kernel to a few parts in a million.
 """
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from diffhist._array import Array, constant, device
-from diffhist._kernel import Axis, coordinate, fold, unfold
-
-DEGREE = 4
-
+from diffhist._kernel import Axis, coordinate, depth, fold, mirrored, unfold
 
 class Spline:
-    """One coordinate on a grid of ``fineness`` nodes a bin."""
+    """One coordinate on a grid of ``fineness`` nodes a bin.
 
-    taps = DEGREE + 1
+    One histogram axis takes quadratic splines on a very fine grid (3 nodes a pixel, error 3e-6 of the largest bin). The
+    grid of two axes must be coarse, and takes quintic ones (36 nodes a pixel, error 9e-6 of the largest cell).
+    """
 
-    def __init__(self, xp: Any, axis: Axis, dtype: Any, nodes_per_width: float):
+    def __init__(self, xp: Any, axis: Axis, dtype: Any, *, plane: bool):
         self.xp, self.axis, self.dtype = xp, axis, dtype
+        self.degree, nodes_per_width, self.run = (5, 1.6, 32) if plane else (2, 9.6, 128)
+        self.taps = self.degree + 1
         self.fineness = max(1, math.ceil(nodes_per_width / axis.width))
-        self.reach = axis.reach(32)
+        self.reach = axis.reach(depth(xp, dtype))
         self.origin = self.reach + 1 if axis.boundary == "open" else 0  # bins in front of the range
-        self.pad = 0 if self.origin else self.reach + 1 + math.ceil(DEGREE / self.fineness)
-        self.size = (axis.bins + 2 * self.origin) * self.fineness + DEGREE
+        self.pad = 0 if self.origin else self.reach + 1 + math.ceil(self.degree / self.fineness)
+        self.cells = (axis.bins + 2 * self.origin) * self.fineness
+        self.size = self.cells + self.degree
 
-    def locate(self, x: Array, orders: Any) -> tuple[Array, dict[int, Array]]:
-        """x (B, n) -> index of its first node (B, n), and its weight at each node (B, T, n) for each order."""
+    def locate(self, x: Array, orders: Iterable[int]) -> tuple[Array, dict[int, list[Array]]]:
+        """x (B, n) -> index of its first node (B, n), and its weights at the nodes from there on, for each order."""
         xp, M = self.xp, self.fineness
-        u, sign = coordinate(xp, x, self.axis)
-        cells = self.size - DEGREE
-        v = xp.clip((u + self.origin) * M, 0.0, cells * 1.0) if self.origin else u * M
-        cell = xp.clip(xp.floor(v), 0.0, cells - 1.0)
-        first = xp.astype(xp.where(xp.isnan(cell), xp.zeros_like(cell), cell), xp.int64)
-        weights = xp.stack(_bspline(v - cell), axis=1)
-        odd = weights if isinstance(sign, float) else weights * sign[:, None, :]
-        return first, {o: odd if o % 2 else weights for o in set(orders)}
+        u, sign = coordinate(xp, x, self.axis, self.reach)
+        v = u * M + float(self.origin * M) if self.origin else u * M
+        cell = xp.clip(xp.floor(v), 0.0, self.cells - 1.0)
+        first = xp.astype(xp.where(cell >= 0.0, cell, xp.full_like(cell, self.cells // 2)), xp.int64)  # NaN: anywhere
+        weights = _bspline(v - cell, self.degree)
+        return first, {o: [w * sign for w in weights] if mirrored(sign, o) else weights for o in set(orders)}
 
     def collect(self, grid: Array, order: int) -> Array:
         """Nodes (..., size) -> bins (..., K)."""
@@ -61,58 +61,62 @@ class Spline:
 
     def _blocks(self, like: Array, order: int) -> Iterator[tuple[slice, slice, Array]]:
         """Runs of padded bins, the nodes that they see, and the coefficients (nodes, bins) in between."""
-        M, total = self.fineness, self.axis.bins + 2 * self.pad
-        run = max(32, total // 32)
-        block = constant(self.xp, _block, (self.axis.width, M, self.reach, order, run), self.dtype, device(like))
+        M, run, total = self.fineness, self.run, self.axis.bins + 2 * self.pad
+        arguments = (self.axis.width, self.degree, M, self.reach, order, run)
+        block = constant(self.xp, _block, arguments, self.dtype, device(like))
         factor = self.axis.step**-order
         for start in range(0, total, run):
             stop = min(total, start + run)
             low = (start - self.pad + self.origin - self.reach) * M  # the first node that the run sees
-            high = (stop - self.pad + self.origin + self.reach) * M + DEGREE
+            high = (stop - self.pad + self.origin + self.reach) * M + self.degree
             nodes = slice(max(0, low), min(self.size, high))
             if nodes.start < nodes.stop:
                 part = block[nodes.start - low : nodes.stop - low, : stop - start]
                 yield slice(start, stop), nodes, part * factor if order else part
 
 
-def _bspline(t: Array) -> list[Array]:
-    """The DEGREE + 1 uniform B-splines that are not 0 at t in [0, 1) of a cell, times DEGREE! (Cox - de Boor)."""
-    weights = [1.0 - t, t]
-    for degree in range(2, DEGREE + 1):
-        saved, longer = 0.0, []
-        for r, w in enumerate(weights):
-            longer.append((r + 1.0 - t) * w + saved)
-            saved = (t + (degree - 1.0 - r)) * w
-        weights = [*longer, saved]
-    return weights
+def _bspline(t: Array, degree: int) -> list[Array]:
+    """The ``degree`` + 1 B-splines (2 or 5) that are not 0 at t in [0, 1] of a cell, times the factorial of the degree."""
+    rest = 1.0 - t
+    t2, rest2 = t * t, rest * rest
+    if degree == 2:
+        return [rest2, 2.0 - rest2 - t2, t2]
+    first, last = rest2 * rest2 * rest, t2 * t2 * t
+    third = ((30.0 - 10.0 * t) * t2 - 60.0) * t2 + 66.0
+    fourth = ((30.0 - 10.0 * rest) * rest2 - 60.0) * rest2 + 66.0
+    # The remaining two from what all of them reproduce: constants (the weights add up to 5!) and straight lines.
+    both = 120.0 - third - fourth - (first + last)
+    fifth = ((120.0 * t + 120.0) - third - 2.0 * fourth - 4.0 * last + first) * (1.0 / 3.0)
+    return [first, both - fifth, third, fourth, fifth, last]
 
 
 @functools.lru_cache(maxsize=64)
-def _coefficients(width: float, fineness: int, reach: int, order: int) -> np.ndarray:
+def _coefficients(width: float, degree: int, fineness: int, reach: int, order: int) -> np.ndarray:
     """Least-squares coefficients of the kernel's mass in one bin (or its derivative in u) in B-splines."""
-    M, per_cell = fineness, 12
+    M, scale, per_cell = fineness, math.factorial(degree), 2 * degree + 2
     cells = (2 * reach + 1) * M
     t = (np.arange(per_cell) + 0.5) / per_cell
-    weights = np.stack(_bspline(t), axis=1) / math.factorial(DEGREE)
-    design = np.zeros((cells, per_cell, cells + DEGREE))
+    weights = np.stack(_bspline(t, degree), axis=1) / scale
+    u = (np.arange(cells)[:, None] + t) / M - reach
+    seen = Axis(1, 0.0, 1.0, width, "open").masses_at(u.ravel(), order).reshape(u.shape) @ weights
+    normal, right = np.zeros((cells + degree,) * 2), np.zeros(cells + degree)
     for c in range(cells):
-        design[c, :, c : c + DEGREE + 1] = weights
-    u = ((np.arange(cells)[:, None] + t) / M - reach).ravel()
-    masses = Axis(1, 0.0, 1.0, width, "open").masses_at(u, order)
-    found = np.linalg.lstsq(design.reshape(-1, cells + DEGREE), masses, rcond=None)[0]
-    # The masses of all bins add up to 1 (their derivatives to 0), exactly, at every node.
+        normal[c : c + degree + 1, c : c + degree + 1] += weights.T @ weights
+        right[c : c + degree + 1] += seen[c]
+    found = np.linalg.solve(normal, right)
+    # The masses of all bins add up to 1, and their derivatives to 0, exactly: what is missing goes where the mass is.
     rows = np.zeros(math.ceil(len(found) / M) * M)
     rows[: len(found)] = found
     rows = rows.reshape(-1, M)
     bell = np.abs(rows) + 1e-300
     rows += ((0.0 if order else 1.0) - rows.sum(0)) * bell / bell.sum(0)
-    return rows.ravel()[: len(found)] / math.factorial(DEGREE)
+    return rows.ravel()[: len(found)] / scale
 
 
-def _block(width: float, fineness: int, reach: int, order: int, run: int) -> np.ndarray:
+def _block(width: float, degree: int, fineness: int, reach: int, order: int, run: int) -> np.ndarray:
     """Coefficients between a run of bins and the nodes that they see: (nodes, bins)."""
-    a = _coefficients(width, fineness, reach, order)
-    block = np.zeros(((run + 2 * reach) * fineness + DEGREE, run))
+    a = _coefficients(width, degree, fineness, reach, order)
+    block = np.zeros(((run + 2 * reach) * fineness + degree, run), dtype=np.float32)
     for k in range(run):
         block[k * fineness : k * fineness + len(a), k] = a
     return block

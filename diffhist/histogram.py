@@ -4,7 +4,7 @@ import math
 import operator
 from typing import Any
 
-from diffhist._array import Array, check_arrays, compute_dtype, divide_or_zero, namespace
+from diffhist._array import Array, check_arrays, compute_dtype, divide_or_zero, namespace, sample_axes
 from diffhist._autodiff import differentiable
 from diffhist._evaluate import gather, spread
 from diffhist._kernel import Axis
@@ -51,7 +51,8 @@ def soft_histogram(
     axis : int or tuple of int
         The axes that make one sample; the others are batch axes.
     normalize : bool
-        Divide by the total weight (or by N). Otherwise the result is sums, which add over chunks of data.
+        Divide by the total weight (or by N). Otherwise the result is sums, which add over chunks of data; for float16
+        and bfloat16 input they are float32.
 
     Returns
     -------
@@ -132,17 +133,19 @@ def joint_histogram(
     array([[0.05, 0.39],
            [0.39, 0.05]])
     """
-    pairs = [_pair(v) for v in (bins, bandwidth, boundary)]
-    ranges = range if isinstance(range, (tuple, list)) and isinstance(range[0], (tuple, list)) else (range, range)
-    grids = tuple(
-        _axis(f" (of {name})", b, r, w, edge)
-        for name, b, w, edge, r in zip("xy", *pairs, ranges, strict=True)
-    )
+    nested = isinstance(range, (tuple, list)) and any(isinstance(r, (tuple, list)) for r in range)
+    ranges = _pair("range", range) if nested else (range, range)
+    pairs = (_pair("bins", bins), ranges, _pair("bandwidth", bandwidth), _pair("boundary", boundary))
+    grids = tuple(_axis(f" (of {name})", *options) for name, *options in zip("xy", *pairs, strict=True))
     return _histogram((x, y), grids, weights, axis, normalize)
 
 
-def _pair(value: Any) -> tuple[Any, Any]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+def _pair(name: str, value: Any) -> tuple[Any, Any]:
+    if not isinstance(value, (tuple, list)):
+        return value, value
+    if len(value) != 2:
+        raise ValueError(f"`{name}` must be one value or a pair, for x and for y, got {value!r}")
+    return tuple(value)
 
 
 def _axis(of: str, bins: Any, range: Any, bandwidth: Any, boundary: Any) -> Axis:
@@ -175,49 +178,30 @@ def _axis(of: str, bins: Any, range: Any, bandwidth: Any, boundary: Any) -> Axis
 
 def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any, axis: Any, normalize: bool) -> Array:
     x, *rest, w = samples(*images, weights, axis=axis)
+    xp = namespace(*(getattr(i, "value", i) for i in images))
     sums = _spread(x, *rest or (None,), w, axes=grids, orders=(0,) * len(grids))
     if not normalize:
         return sums
-    return sums * (1.0 / x.shape[-1]) if w is None else _share(sums, w, rank=len(grids))
+    return _share(sums, w, rank=len(grids), count=x.shape[-1], dtype=xp.result_type(*(i.dtype for i in images)))
 
 
 def samples(*arrays: Any, axis: Any) -> list[Any]:
     """Images and, last, their weights (or None), checked and broadcast, with their sample axes as one: (..., N)."""
     *images, weights = arrays
     xp = check_arrays(dict(zip("xy", images, strict=False)), weights)
-    pixels = _common_shape([a.shape for a in images])
-    if weights is not None and _common_shape([pixels, weights.shape]) != pixels:
-        raise ValueError(f"`weights` must broadcast to the shape {pixels} of the values, got {weights.shape}")
-    axes = _sample_axes(axis, len(pixels))
+    pixels = tuple(images[0].shape)
+    if any(tuple(i.shape) != pixels for i in images):
+        raise ValueError(f"`x` and `y` must have the same shape, got {' and '.join(str(tuple(i.shape)) for i in images)}")
+    if weights is not None:
+        own = (1,) * (len(pixels) - len(weights.shape)) + tuple(weights.shape)
+        if len(own) != len(pixels) or any(w not in (1, n) for w, n in zip(own, pixels, strict=True)):
+            raise ValueError(f"`weights` must broadcast to the shape {pixels} of the values, got {tuple(weights.shape)}")
+    axes = sample_axes(axis, len(pixels))
     if math.prod(pixels[a] for a in axes) == 0:
-        raise ValueError(f"a sample must hold at least one value, got shape {pixels} with `axis` {axis}")
+        raise ValueError(f"`x` must hold at least one value in each sample, got shape {pixels} with `axis` {axis}")
     if weights is not None and xp.isdtype(weights.dtype, "bool"):
         weights = xp.astype(weights, compute_dtype(xp, *images))
     return [None if a is None else _samples(a, pixels, axes) for a in (*images, weights)]
-
-
-def _common_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
-    rank = max(len(s) for s in shapes)
-    padded = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
-    common = []
-    for sizes in zip(*padded, strict=True):
-        distinct = {n for n in sizes if n != 1}
-        if len(distinct) > 1:
-            raise ValueError(f"`x`, `y` and `weights` must have shapes that broadcast, got {' and '.join(map(str, shapes))}")
-        common.append(distinct.pop() if distinct else 1)
-    return tuple(common)
-
-
-def _sample_axes(axis: Any, rank: int) -> tuple[int, ...]:
-    """The axes of a sample, counted from the end (so that a batch axis in front changes nothing)."""
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    try:
-        axes = tuple(operator.index(a) for a in axes)
-    except TypeError:
-        raise TypeError(f"`axis` must be an int or a tuple of ints, got {axis!r}") from None
-    if not axes or any(not -rank <= a < rank for a in axes) or len({a % rank for a in axes}) < len(axes):
-        raise ValueError(f"`axis` must name different axes of an array of {rank} dimensions, got {axis}")
-    return tuple(sorted(a % rank - rank for a in axes))
 
 
 def _samples(a: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
@@ -249,19 +233,24 @@ def _(g, out, a, /, *, rank, shape, axes, needed):
 
 
 @differentiable
-def _share(sums: Array, weights: Array, /, *, rank: int) -> Array:
-    """Sums over pixels divided by the total weight of each sample; zeros where there is none."""
+def _share(sums: Array, weights: Array | None, /, *, rank: int, count: int, dtype: Any) -> Array:
+    """Sums over pixels divided by the total weight of each sample, or by their number; zeros where there is none."""
     xp = namespace(sums)
-    return divide_or_zero(xp, sums, _total(xp, weights, rank, sums.dtype))
+    shares = sums * (1.0 / count) if weights is None else divide_or_zero(xp, sums, _total(xp, weights, rank, sums.dtype))
+    return xp.astype(shares, dtype)
 
 
 @_share.defvjp
-def _(g, out, sums, weights, /, *, rank, needed):
+def _(g, out, sums, weights, /, *, rank, count, dtype, needed):
     xp = namespace(sums)
+    g = xp.astype(g, sums.dtype)
+    if weights is None:
+        return g * (1.0 / count), None
     each = divide_or_zero(xp, g, _total(xp, weights, rank, g.dtype))
-    bins = tuple(range(-rank, 0))
-    back = xp.sum(each * out, axis=bins)[..., None] if needed[1] else None
-    return each, None if back is None else xp.broadcast_to(-back, weights.shape)
+    if not needed[1]:
+        return each, None
+    back = xp.sum(each * xp.astype(out, g.dtype), axis=tuple(range(-rank, 0)))[..., None]
+    return each, xp.broadcast_to(-back, weights.shape)
 
 
 def _total(xp: Any, weights: Array, rank: int, dtype: Any) -> Array:
@@ -287,8 +276,9 @@ def _spread(x: Array, y: Array | None, weights: Array | None, /, *, axes: Any, o
     pixels = [a for a in (x, y) if a is not None]
     rows = [_rows(xp, p) for p in _ignored(xp, pixels, weights)]
     w = None if weights is None else _rows(xp, weights)
-    sums = spread(xp, rows, w, axes, orders, compute_dtype(xp, x, y, weights))
-    return xp.astype(xp.reshape(sums, (*x.shape[:-1], *sums.shape[1:])), xp.result_type(*pixels))
+    dtype = compute_dtype(xp, x, y, weights)
+    sums = xp.astype(spread(xp, rows, w, axes, orders, dtype), dtype)
+    return xp.reshape(sums, (*x.shape[:-1], *sums.shape[1:]))
 
 
 @_spread.defvjp

@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from diffhist._array import Array, check_arrays, compute_dtype, device, divide_or_zero, log_or_zero, namespace
+from diffhist._array import (
+    Array,
+    check_arrays,
+    compute_dtype,
+    device,
+    divide_or_zero,
+    log_or_zero,
+    namespace,
+    sample_axes,
+)
 from diffhist._autodiff import differentiable
 from diffhist.histogram import joint_histogram, samples
 
@@ -35,11 +44,7 @@ def entropy(p: Array, /, *, axis: int | tuple[int, ...] = -1) -> Array:
     (2.0794, 2.0794)
     """
     check_arrays({"p": p})
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    rank = len(p.shape)
-    if not axes or any(not isinstance(a, int) or not -rank <= a < rank for a in axes):
-        raise ValueError(f"`axis` must name axes of an array of {rank} dimensions, got {axis!r}")
-    return _entropy(p, axes=tuple(a % rank - rank for a in axes))
+    return _entropy(p, axes=sample_axes(axis, len(p.shape)))
 
 
 @differentiable
