@@ -1,0 +1,80 @@
+"""Every test that asks for `xp` runs once for each array library at hand."""
+
+import importlib
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+LIBRARIES = ("numpy", "torch", "array_api_strict", "jax.numpy", "cupy")
+
+# read when JAX is first imported; compiling is what takes the time in its tests
+os.environ |= {"JAX_ENABLE_X64": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+# `xp` is the same module in every example, so sharing it between examples is no hazard
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
+settings.register_profile("default", max_examples=40, **_common)
+settings.register_profile("ci", max_examples=40, derandomize=True, **_common)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def load(name):
+    """The namespace of an array library, or a skip that says why there is none."""
+    try:
+        module = importlib.import_module(name)
+    except ImportError:
+        pytest.skip(f"{name} is not installed")
+    if name == "torch":
+        module.set_num_threads(1)
+    if name == "cupy" and not _cuda_devices(module):
+        pytest.skip("cupy finds no CUDA device")
+    return module
+
+
+def _cuda_devices(cupy):
+    try:
+        return cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """JAX compiles every case anew, seconds for each: of the boundaries, the quick run takes one."""
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        if params.get("xp") == "jax.numpy" and params.get("boundary", "circular") != "circular":
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(params=LIBRARIES)
+def xp(request):
+    return load(request.param)
+
+
+@pytest.fixture
+def torch():
+    return load("torch")
+
+
+@pytest.fixture
+def cupy():
+    return load("cupy")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def hues():
+    """Hue channels, 128 x 128 in [0, 1), of photographs inside scikit-image's own wheel: name -> float64 array."""
+    data = pytest.importorskip("skimage.data")
+    color = pytest.importorskip("skimage.color")
+    corners = {"astronaut": (0, 130), "chelsea": (44, 120), "coffee": (120, 200), "rocket": (100, 200)}
+    return {
+        name: np.ascontiguousarray(color.rgb2hsv(getattr(data, name)()[i : i + 256 : 2, j : j + 256 : 2])[..., 0])
+        for name, (i, j) in corners.items()
+    }

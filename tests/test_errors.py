@@ -1,0 +1,158 @@
+"""Bad input to the histograms: a ValueError or TypeError that names the argument, what was expected and what came."""
+
+import numpy as np
+import pytest
+from arrays import from_numpy
+
+from diffhist import emd, joint_histogram, soft_histogram, squared_emd
+
+
+def soft(x, **options):
+    return soft_histogram(x, **options)
+
+
+def joint(x, **options):
+    return joint_histogram(x, x, **options)
+
+
+both = pytest.mark.parametrize("histogram", [soft, joint], ids=["soft", "joint"])
+
+BAD_OPTIONS = [
+    ({"bins": 0}, ValueError, r"bins.*at least 1.*0"),
+    ({"bins": -3}, ValueError, r"bins.*-3"),
+    ({"bins": 2.5}, TypeError, r"bins.*2\.5"),
+    ({"bins": "8"}, TypeError, r"bins.*8"),
+    ({"range": (1.0, 1.0)}, ValueError, r"range.*1\.0"),
+    ({"range": (1.0, 0.0)}, ValueError, r"range.*1\.0"),
+    ({"range": (0.0, np.inf)}, ValueError, r"range.*inf"),
+    ({"range": (np.nan, 1.0)}, ValueError, r"range.*nan"),
+    ({"range": (0.0, 0.5, 1.0)}, (ValueError, TypeError), r"range"),
+    ({"range": 1.0}, (ValueError, TypeError), r"range.*1\.0"),
+    ({"bandwidth": 0.0}, ValueError, r"bandwidth.*0\.0"),
+    ({"bandwidth": -1.0}, ValueError, r"bandwidth.*-1\.0"),
+    ({"bandwidth": np.nan}, ValueError, r"bandwidth.*nan"),
+    ({"bandwidth": np.inf}, ValueError, r"bandwidth.*inf"),
+    ({"boundary": "wrap"}, ValueError, r"boundary.*open.*circular.*reflect.*wrap"),
+    ({"boundary": None}, (ValueError, TypeError), r"boundary.*None"),
+    ({"axis": 1}, ValueError, r"axis.*1"),
+    ({"axis": -2}, ValueError, r"axis.*-2"),
+    ({"axis": (0, 0)}, ValueError, r"axis.*0"),
+    ({"axis": (0, -1)}, ValueError, r"axis"),
+    ({"axis": ()}, ValueError, r"axis"),
+    ({"axis": 0.5}, TypeError, r"axis.*0\.5"),
+]
+
+
+@both
+@pytest.mark.parametrize(
+    ("options", "error", "message"), BAD_OPTIONS, ids=lambda v: str(v) if isinstance(v, dict) else ""
+)
+def test_options(histogram, options, error, message):
+    with pytest.raises(error, match="(?s)" + message):
+        histogram(np.full(4, 0.5), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bins": (4, 0)}, r"bins.*0"),
+        ({"bins": (4, 4, 4)}, r"bins"),
+        ({"range": ((0.0, 1.0), (1.0, 0.0))}, r"range.*1\.0"),
+        ({"bandwidth": (0.1, -0.1)}, r"bandwidth.*-0\.1"),
+        ({"boundary": ("open", "wrap")}, r"boundary.*wrap"),
+    ],
+)
+def test_options_in_pairs(options, message):
+    with pytest.raises((ValueError, TypeError), match="(?s)" + message):
+        joint_histogram(np.full(4, 0.5), np.full(4, 0.5), **options)
+
+
+@both
+def test_an_empty_sample(xp, histogram):
+    for shape in ((0,), (3, 0)):
+        with pytest.raises(ValueError, match=r"(?s)\bx\b.*empty|empty.*\bx\b|\bx\b.*at least"):
+            histogram(from_numpy(xp, np.ones(shape)))
+
+
+@both
+def test_a_scalar_has_no_axis(xp, histogram):
+    with pytest.raises(ValueError, match=r"axis|\bx\b"):
+        histogram(from_numpy(xp, np.array(0.5)))
+
+
+@both
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+def test_integers_are_not_pixels(xp, histogram, dtype):
+    with pytest.raises(TypeError, match=r"(?s)\bx\b.*float.*" + dtype):
+        histogram(xp.asarray(np.zeros(4, dtype)))
+
+
+@both
+def test_complex_numbers_are_not_pixels(histogram):
+    with pytest.raises(TypeError, match=r"(?s)\bx\b.*complex"):
+        histogram(np.zeros(4, complex))
+
+
+@both
+@pytest.mark.parametrize("x", [[0.1, 0.2], 0.5, None, "0.5"], ids=str)
+def test_things_that_are_no_arrays(histogram, x):
+    with pytest.raises(TypeError):
+        histogram(x)
+
+
+@both
+def test_weights(xp, histogram):
+    x = from_numpy(xp, np.full((3, 4), 0.5))
+    for shape in ((3,), (2, 4), (2, 3, 4)):
+        with pytest.raises(ValueError, match=r"(?s)weights.*" + str(shape[0])):
+            histogram(x, weights=from_numpy(xp, np.ones(shape)))
+    with pytest.raises(TypeError, match=r"(?s)weights.*int"):
+        histogram(x, weights=xp.asarray(np.ones((3, 4), int)))
+    with pytest.raises(TypeError, match="weights"):
+        histogram(x, weights=[1.0, 2.0, 3.0, 4.0])
+
+
+def test_x_and_y_of_different_shapes(xp):
+    for shape in ((3,), (4, 1), (1, 4), (2, 4)):
+        with pytest.raises(ValueError, match=r"(?s)\by\b.*" + str(shape[0])):
+            joint_histogram(from_numpy(xp, np.full(4, 0.5)), from_numpy(xp, np.full(shape, 0.5)))
+    with pytest.raises(TypeError, match=r"(?s)\by\b.*int"):
+        joint_histogram(from_numpy(xp, np.full(4, 0.5)), xp.asarray(np.ones(4, int)))
+
+
+def test_two_libraries_at_once(torch):
+    ours, theirs = np.full(4, 0.5), torch.full((4,), 0.5, dtype=torch.float64)
+    for call in (
+        lambda: joint_histogram(ours, theirs),
+        lambda: joint_histogram(theirs, ours),
+        lambda: soft_histogram(ours, weights=theirs),
+        lambda: soft_histogram(theirs, weights=ours),
+        lambda: squared_emd(ours, theirs),
+        lambda: emd(theirs, ours),
+    ):
+        with pytest.raises((TypeError, ValueError), match=r"(?s)numpy.*torch|torch.*numpy"):
+            call()
+
+
+def test_two_devices_at_once(torch):
+    here, there = torch.full((4,), 0.5), torch.full((4,), 0.5, device="meta")
+    for call in (
+        lambda: joint_histogram(here, there),
+        lambda: soft_histogram(here, weights=there),
+        lambda: squared_emd(here, there),
+        lambda: emd(there, here),
+    ):
+        with pytest.raises((TypeError, ValueError), match=r"(?s)device.*(cpu.*meta|meta.*cpu)|cpu.*meta.*device"):
+            call()
+
+
+def test_options_are_keywords_and_arrays_are_not():
+    x = np.full(4, 0.5)
+    with pytest.raises(TypeError):
+        soft_histogram(x=x)
+    with pytest.raises(TypeError):
+        soft_histogram(x, 8, (0.0, 1.0), 0.1)
+    with pytest.raises(TypeError):
+        joint_histogram(x, x, 8, (0.0, 1.0), 0.1)
+    with pytest.raises(TypeError):
+        squared_emd(x, x, True)

@@ -1,0 +1,121 @@
+"""What JAX does with the primitives: jit, grad, vmap, and all of them together."""
+
+import numpy as np
+import pytest
+import reference
+from arrays import gradients
+from cases import BOUNDARIES
+from numpy.testing import assert_allclose
+from test_autodiff import PRIMITIVES, primitive_inputs
+
+from diffhist import emd, entropy, joint_histogram, mi_distance, soft_histogram, squared_emd
+
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+
+
+def square_sum(h):
+    return (h * h).sum()
+
+
+LOSSES = {
+    "soft": lambda x, w: square_sum(soft_histogram(x, 6, weights=w)),
+    "joint": lambda x, w: square_sum(joint_histogram(x, 1 - x, 6, weights=w, boundary="circular")),
+    "mi_distance": lambda x, w: mi_distance(joint_histogram(x, 1 - x, 24, weights=w)),
+    "hue loss": lambda x, w: squared_emd(
+        soft_histogram(x, 40, boundary="circular", weights=w), soft_histogram(1 - x / 2, 40), circular=True
+    ),
+    "emd": lambda x, w: emd(soft_histogram(x, 8, weights=w), soft_histogram(x / 2, 8), order=1, circular=True),
+    "entropy": lambda x, w: entropy(soft_histogram(x, 8, weights=w, boundary="reflect")),
+}
+every = pytest.mark.parametrize("name", LOSSES)
+
+
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_numpy_agrees(name, rng):
+    fun, inputs = primitive_inputs(name, rng)
+    want = fun(*inputs)
+    g = rng.standard_normal(np.shape(want))
+
+    @jax.jit
+    def value_and_pulled(g, *arrays):
+        value, pullback = jax.vjp(fun, *arrays)
+        return value, pullback(g)
+
+    value, pulled = value_and_pulled(jnp.asarray(g), *map(jnp.asarray, inputs))
+    assert_allclose(value, want, rtol=1e-12, atol=1e-14)
+    for ours, theirs in zip(gradients(np, fun, g, *inputs), pulled, strict=True):
+        assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@every
+def test_jit_grad_and_vmap(name, rng):
+    loss = LOSSES[name]
+    x, w = rng.random((2, 3, 15))
+    want = [gradients(np, loss, 1.0, *row) for row in zip(x, w, strict=True)]
+    values = [loss(*row) for row in zip(x, w, strict=True)]
+    assert_allclose(jax.jit(loss)(jnp.asarray(x[0]), jnp.asarray(w[0])), values[0], rtol=1e-11)
+    assert_allclose(jax.vmap(loss)(jnp.asarray(x), jnp.asarray(w)), values, rtol=1e-11)
+    together = jax.jit(jax.vmap(jax.grad(loss, argnums=(0, 1))))(jnp.asarray(x), jnp.asarray(w))
+    for i, got in enumerate(together):
+        assert_allclose(got, [row[i] for row in want], rtol=1e-9, atol=1e-12)
+
+
+@every
+def test_grad_of_grad(name, rng):
+    """Reverse over reverse; forward mode is not covered."""
+    loss = LOSSES[name]
+    x, w = rng.random(8), rng.random(8)
+
+    @jax.jit
+    def penalty(x):
+        return (jax.grad(loss)(x, jnp.asarray(w)) ** 2).sum()
+
+    got = jax.jit(jax.grad(penalty))(jnp.asarray(x))
+    step = 1e-6 * np.eye(8)[3]
+    want = (penalty(jnp.asarray(x + step)) - penalty(jnp.asarray(x - step))) / 2e-6
+    assert_allclose(got[3], want, rtol=1e-4, atol=1e-6 * np.abs(got).max())
+
+
+def test_vmap_over_weights_alone(rng):
+    x, w = jnp.asarray(rng.random(15)), jnp.asarray(rng.random((4, 15)))
+    got = jax.jit(jax.vmap(lambda w: soft_histogram(x, 6, weights=w)))(w)
+    assert_allclose(got, soft_histogram(np.broadcast_to(x, (4, 15)), 6, weights=np.asarray(w)), atol=1e-14)
+
+
+@pytest.fixture
+def without_x64():
+    """As JAX comes: there is no float64 to add up in."""
+    jax.config.update("jax_enable_x64", False)
+    yield
+    jax.config.update("jax_enable_x64", True)
+
+
+@pytest.mark.parametrize("bandwidth", [None, 1.0])
+def test_float32_without_x64(without_x64, bandwidth, rng):
+    x = rng.random(200).astype(np.float32)
+
+    def loss(x):
+        return mi_distance(joint_histogram(x, x, 32, bandwidth=bandwidth)) + entropy(soft_histogram(x, 64))
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(jnp.asarray(x))
+    assert value.dtype == gradient.dtype == jnp.float32
+    assert_allclose(value, loss(x.astype(np.float64)), rtol=1e-5)
+    (want,) = gradients(np, loss, 1.0, x.astype(np.float64))
+    assert_allclose(gradient, want, rtol=0, atol=2e-4 * np.abs(want).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_ten_million_equal_pixels_without_x64(without_x64, boundary):
+    x = np.full(10**7, 0.3, np.float32)
+    want = reference.soft_histogram(x[:1], boundary=boundary)
+    got = jax.jit(lambda x: soft_histogram(x, boundary=boundary))(jnp.asarray(x))
+    assert_allclose(got, want, rtol=0, atol=1e-6)
+
+
+def test_errors_come_before_tracing():
+    with pytest.raises(ValueError, match="bins"):
+        jax.jit(lambda x: soft_histogram(x, 0))(jnp.ones(4))
+    with pytest.raises(TypeError, match="int"):
+        jax.jit(soft_histogram)(jnp.ones(4, int))
