@@ -41,7 +41,16 @@ def namespace(*arrays: Array) -> Any:
 
 
 def device(array: Array) -> Any:
-    return array_api_compat.device(array)
+    return array.device if is_torch(array) else array_api_compat.device(array)
+
+
+def compiler(array: Array) -> Any:
+    """The bridge to a library that is compiling the code it is called from, or None."""
+    if is_torch(array):
+        from diffhist import _torch
+
+        return _torch if _torch.is_compiling() else None
+    return None
 
 
 def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
@@ -52,14 +61,14 @@ def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
     given = {f"`{name}`": a for name, a in named.items()} | ({} if weights is None else {"`weights`": weights})
     plain = {name: getattr(a, "value", a) for name, a in given.items()}  # what the tape carries
     for name, a in plain.items():
-        if not array_api_compat.is_array_api_obj(a):
+        if not (is_torch(a) or array_api_compat.is_array_api_obj(a)):  # the latter warns under torch.compile
             raise TypeError(f"{name} must be an array (of NumPy, torch, JAX, CuPy, ...), got {type(a).__name__}")
     xp = namespace(*plain.values())
     for name, a in plain.items():
         if not (xp.isdtype(a.dtype, "real floating") or is_half(a) or (name == "`weights`" and xp.isdtype(a.dtype, "bool"))):
             raise TypeError(f"{name} must be of a floating dtype, got {a.dtype}; convert it first")
     if not is_jax(next(iter(plain.values()))):  # a traced JAX array has no device
-        places = {name: str(array_api_compat.device(a)) for name, a in plain.items()}
+        places = {name: str(device(a)) for name, a in plain.items()}
         if len(set(places.values())) > 1:
             raise ValueError(f"arrays must be on one device, got {', '.join(f'{n} on {d}' for n, d in places.items())}")
     return xp
@@ -105,6 +114,11 @@ def divide_or_zero(xp: Any, a: Array, b: Array) -> Array:
     empty = b == 0
     quotient = a / xp.where(empty, xp.ones_like(b), b)
     return xp.where(empty, xp.zeros_like(quotient), quotient)
+
+
+def running_sum(xp: Any, a: Array) -> Array:
+    """Cumulative sum along the last axis."""
+    return a.cumsum(-1) if is_torch(a) else xp.cumulative_sum(a, axis=-1)  # the latter warns under torch.compile
 
 
 def scatter_add(xp: Any, table: Array, index: Array, values: Array, offset: int = 0) -> Array:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from diffhist._array import Array, accumulator_dtype, device, is_mutable, scatter_add, take
+from diffhist._array import Array, accumulator_dtype, compiler, device, is_mutable, scatter_add, take
 from diffhist._kernel import Axis, Band, dense, depth
 from diffhist._spline import Spline
 
@@ -52,6 +52,8 @@ def spread(
     xp: Any, coordinates: Sequence[Array], weights: Array | None, axes: Sequence[Axis], orders: Sequence[int], dtype: Any
 ) -> Array:
     """sum_i w_i prod_j pi_k^(order_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
+    if bridge := compiler(coordinates[0]):
+        return bridge.spread(coordinates, weights, axes, orders, dtype)
     ways = _ways(xp, axes, coordinates[0], dtype, [orders])
     rows = coordinates[0].shape[0]
     if ways is not None and len(ways) == 2:  # one table at a time
@@ -130,6 +132,8 @@ def gather(
     xp: Any, h: Array, coordinates: Sequence[Array], axes: Sequence[Axis], orders: Sequence[Sequence[int]], dtype: Any
 ) -> list[Array]:
     """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
+    if bridge := compiler(coordinates[0]):
+        return bridge.gather(h, coordinates, axes, orders, dtype)
     ways = _ways(xp, axes, coordinates[0], dtype, orders)
     rows = coordinates[0].shape[0]
     h = xp.astype(h, dtype, copy=False)

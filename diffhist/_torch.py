@@ -1,11 +1,17 @@
 """The bridge to PyTorch: one autograd Function for each number of arrays, over any primitive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import array_api_compat.torch as xp
 import torch
+from torch.compiler import is_compiling
 
+from diffhist import _evaluate
 from diffhist._autodiff import Call
+from diffhist._kernel import Axis
+
+__all__ = ["apply", "gather", "is_compiling", "spread", "vjp"]
 
 
 def _plainly(tensors: tuple[torch.Tensor, ...], fun: Callable[..., Any], *args: Any) -> Any:
@@ -75,3 +81,61 @@ def vjp(fun: Callable[..., torch.Tensor], *tensors: torch.Tensor, **parameters: 
         return torch.autograd.grad(output, leaves, cotangent, retain_graph=True, materialize_grads=True)
 
     return output.detach(), pullback
+
+
+# torch.compile sees the two evaluations as operators of their own: inside are loops over taps, tables made by NumPy and
+# choices by cost, which are no use to it.
+
+
+def spread(coordinates: Any, weights: Any, axes: Any, orders: Any, dtype: torch.dtype) -> torch.Tensor:
+    return _spread(list(coordinates), weights, *_flat(axes), list(orders), dtype)
+
+
+def gather(h: torch.Tensor, coordinates: Any, axes: Any, orders: Any, dtype: torch.dtype) -> list[torch.Tensor]:
+    return list(_gather(h, list(coordinates), *_flat(axes), [o for order in orders for o in order], dtype).unbind(0))
+
+
+def _flat(axes: Sequence[Axis]) -> tuple[list[int], list[float], str]:
+    return [a.bins for a in axes], [v for a in axes for v in a[1:4]], ",".join([a.boundary for a in axes])
+
+
+def _axes(bins: Sequence[int], grid: Sequence[float], boundaries: str) -> list[Axis]:
+    return [Axis(b, *grid[3 * n : 3 * n + 3], edge) for n, (b, edge) in enumerate(zip(bins, boundaries.split(","), strict=True))]
+
+
+@torch.library.custom_op("diffhist::spread", mutates_args=())
+def _spread(
+    coordinates: Sequence[torch.Tensor],
+    weights: torch.Tensor | None,
+    bins: Sequence[int],
+    grid: Sequence[float],
+    boundaries: str,
+    orders: Sequence[int],
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    return _evaluate.spread(xp, coordinates, weights, _axes(bins, grid, boundaries), orders, dtype).to(dtype)
+
+
+@_spread.register_fake
+def _(coordinates, weights, bins, grid, boundaries, orders, dtype):
+    return coordinates[0].new_empty((coordinates[0].shape[0], *bins), dtype=dtype)
+
+
+@torch.library.custom_op("diffhist::gather", mutates_args=())
+def _gather(
+    h: torch.Tensor,
+    coordinates: Sequence[torch.Tensor],
+    bins: Sequence[int],
+    grid: Sequence[float],
+    boundaries: str,
+    orders: Sequence[int],
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    d = len(bins)
+    pairs = [tuple(orders[n : n + d]) for n in range(0, len(orders), d)]
+    return torch.stack(_evaluate.gather(xp, h, coordinates, _axes(bins, grid, boundaries), pairs, dtype))
+
+
+@_gather.register_fake
+def _(h, coordinates, bins, grid, boundaries, orders, dtype):
+    return coordinates[0].new_empty((len(orders) // len(bins), *coordinates[0].shape), dtype=dtype)

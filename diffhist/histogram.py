@@ -197,7 +197,7 @@ def samples(*arrays: Any, axis: Any) -> list[Any]:
         if len(own) != len(pixels) or any(w not in (1, n) for w, n in zip(own, pixels, strict=True)):
             raise ValueError(f"`weights` must broadcast to the shape {pixels} of the values, got {tuple(weights.shape)}")
     axes = sample_axes(axis, len(pixels))
-    if math.prod(pixels[a] for a in axes) == 0:
+    if 0 in [pixels[a] for a in axes]:
         raise ValueError(f"`x` must hold at least one value in each sample, got shape {pixels} with `axis` {axis}")
     if weights is not None and xp.isdtype(weights.dtype, "bool"):
         weights = xp.astype(weights, compute_dtype(xp, *images))

@@ -50,8 +50,8 @@ def entropy(p: Array, /, *, axis: int | tuple[int, ...] = -1) -> Array:
 @differentiable
 def _entropy(p: Array, /, *, axes: tuple[int, ...]) -> Array:
     xp = namespace(p)
-    p = _shares(xp, p, axes)
-    return -xp.sum(p * log_or_zero(xp, p), axis=axes)
+    shares = _shares(xp, p, axes)
+    return xp.astype(-xp.sum(shares * log_or_zero(xp, shares), axis=axes), p.dtype)
 
 
 @_entropy.defvjp
@@ -99,7 +99,7 @@ def mutual_information(pxy: Array, /) -> Array:
 @differentiable
 def _mutual_information(pxy: Array, /) -> Array:
     xp = namespace(pxy)
-    return _information(xp, pxy)[0]
+    return xp.astype(_information(xp, pxy)[0], pxy.dtype)
 
 
 @_mutual_information.defvjp
@@ -137,7 +137,7 @@ def conditional_entropy(pxy: Array, /) -> Array:
 def _conditional_entropy(pxy: Array, /) -> Array:
     xp = namespace(pxy)
     shares, log_conditional = _conditional(xp, pxy)
-    return xp.abs(xp.sum(shares * log_conditional, axis=(-2, -1)))  # all terms are 0 or negative
+    return xp.astype(xp.abs(xp.sum(shares * log_conditional, axis=(-2, -1))), pxy.dtype)  # no term is above 0
 
 
 @_conditional_entropy.defvjp
@@ -187,7 +187,8 @@ def mi_distance(pxy: Array, /) -> Array:
 def _mi_distance(pxy: Array, /) -> Array:
     xp = namespace(pxy)
     information, _, entropy_, _ = _information(xp, pxy)
-    return xp.where(entropy_ == 0, xp.zeros_like(entropy_), 1.0 - divide_or_zero(xp, information, entropy_))
+    distance = xp.where(entropy_ == 0, xp.zeros_like(entropy_), 1.0 - divide_or_zero(xp, information, entropy_))
+    return xp.astype(distance, pxy.dtype)
 
 
 @_mi_distance.defvjp

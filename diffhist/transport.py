@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from diffhist._array import Array, check_arrays, compute_dtype, device, divide_or_zero, namespace
+from diffhist._array import Array, check_arrays, compute_dtype, device, divide_or_zero, namespace, running_sum
 from diffhist._autodiff import differentiable
 
 __all__ = ["emd", "squared_emd"]
@@ -100,9 +100,9 @@ def _checked(p: Array, q: Array) -> tuple[Array, Array]:
 
 @differentiable
 def _squared_emd(p: Array, q: Array, /, *, circular: bool) -> Array:
-    xp, p, q = _working(p, q)
-    E, _ = _differences(xp, p - q, circular)
-    return xp.sum(E * E, axis=-1)
+    xp, a, b = _working(p, q)
+    E, _ = _differences(xp, a - b, circular)
+    return xp.astype(xp.sum(E * E, axis=-1), xp.result_type(p, q))
 
 
 @_squared_emd.defvjp
@@ -115,10 +115,11 @@ def _(g, out, p, q, /, *, circular, needed):
 
 @differentiable
 def _emd(p: Array, q: Array, /, *, order: int, circular: bool) -> Array:
-    xp, p, q = _working(p, q)
-    E, _ = _shape_differences(xp, p, q, order, circular)
+    xp, a, b = _working(p, q)
+    E, _ = _shape_differences(xp, a, b, order, circular)
     K = p.shape[-1]
-    return xp.sum(xp.abs(E), axis=-1) / K if order == 1 else xp.sqrt(xp.sum(E * E, axis=-1) / K)
+    distance = xp.sum(xp.abs(E), axis=-1) / K if order == 1 else xp.sqrt(xp.sum(E * E, axis=-1) / K)
+    return xp.astype(distance, xp.result_type(p, q))
 
 
 @_emd.defvjp
@@ -148,7 +149,7 @@ def _shape_differences(xp: Any, p: Array, q: Array, order: int, circular: bool) 
     alive = (a != 0) & (b != 0)
     d = xp.where(alive, divide_or_zero(xp, p, a) - divide_or_zero(xp, q, b), xp.zeros_like(p))
     if order == 1 and circular:
-        D = xp.cumulative_sum(d, axis=-1)
+        D = running_sum(xp, d)
         K, ranked = D.shape[-1], xp.sort(D, axis=-1)
         median = (ranked[..., (K - 1) // 2, None] + ranked[..., K // 2, None]) / 2  # leaves as many above as below
         return D - median, xp.zeros_like(D, dtype=xp.bool)
@@ -157,14 +158,14 @@ def _shape_differences(xp: Any, p: Array, q: Array, order: int, circular: bool) 
 
 def _differences(xp: Any, d: Array, circular: bool) -> tuple[Array, Array]:
     """CDF differences E with the circle cut at its best place, and a mask of the bins before the cut: (..., K)."""
-    D = xp.cumulative_sum(d, axis=-1)
+    D = running_sum(xp, d)
     if not circular:
         return D, xp.zeros_like(D, dtype=xp.bool)
     K = D.shape[-1]
     zero, m = xp.zeros_like(D[..., :1]), D[..., -1:]
     before = xp.concat([zero, D[..., :-1]], axis=-1)  # D of the bin before each
     total = xp.sum(D, axis=-1, keepdims=True)
-    prefix = xp.concat([zero, xp.cumulative_sum(D, axis=-1)[..., :-1]], axis=-1)
+    prefix = xp.concat([zero, running_sum(xp, D)[..., :-1]], axis=-1)
     n = xp.arange(K, dtype=D.dtype, device=device(D))
     cost = before * (K * before - 2.0 * total) + m * (2.0 * (prefix - n * before) + m * n)
     cut = xp.astype(xp.argmin(cost, axis=-1, keepdims=True), D.dtype)
@@ -177,5 +178,5 @@ def _running_back(xp: Any, E: Array, early: Array) -> Array:
     """For each bin, the sum of E from it to the end of the circle as it was cut: the adjoint of the running sum."""
     total = xp.sum(E, axis=-1, keepdims=True)
     come_round = xp.sum(xp.where(early, E, xp.zeros_like(E)), axis=-1, keepdims=True)
-    back = xp.flip(xp.cumulative_sum(xp.flip(E, axis=-1), axis=-1), axis=-1) + come_round
+    back = xp.flip(running_sum(xp, xp.flip(E, axis=-1)), axis=-1) + come_round
     return xp.where(early, back - total, back)
