@@ -1,5 +1,6 @@
 """What the Array API standard lacks (scatter-add, autodiff-safe logarithms) and the checks on arguments."""
 
+import contextlib
 import functools
 import operator
 import sys
@@ -65,7 +66,9 @@ def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
             raise TypeError(f"{name} must be an array (of NumPy, torch, JAX, CuPy, ...), got {type(a).__name__}")
     xp = namespace(*plain.values())
     for name, a in plain.items():
-        if not (xp.isdtype(a.dtype, "real floating") or is_half(a) or (name == "`weights`" and xp.isdtype(a.dtype, "bool"))):
+        if not (
+            xp.isdtype(a.dtype, "real floating") or is_half(a) or (name == "`weights`" and xp.isdtype(a.dtype, "bool"))
+        ):
             raise TypeError(f"{name} must be of a floating dtype, got {a.dtype}; convert it first")
     if not is_jax(next(iter(plain.values()))):  # a traced JAX array has no device
         places = {name: str(device(a)) for name, a in plain.items()}
@@ -103,6 +106,20 @@ def accumulator_dtype(xp: Any, like: Array) -> Any:
     return xp.float64
 
 
+def exact_sums(array: Array) -> Any:
+    """A context in which sums over pixels can be taken in the accumulator's dtype."""
+    if is_jax(array):
+        from diffhist._jax import exact_sums as context
+
+        return context()
+    return contextlib.nullcontext()
+
+
+def index_dtype(xp: Any, like: Array) -> Any:
+    """torch indexes by int64 alone; JAX has no other integers than int32, unless it is told to."""
+    return xp.int32 if is_jax(like) else xp.int64
+
+
 def log_or_zero(xp: Any, p: Array) -> Array:
     """log p, and 0 where p is 0: the factor that makes p log p and its chain rule come out right there."""
     empty = p == 0
@@ -131,12 +148,14 @@ def scatter_add(xp: Any, table: Array, index: Array, values: Array, offset: int 
             table.view(-1)[offset:].scatter_add_(0, (index + rows).reshape(-1), values.reshape(-1))
         return table
     if is_jax(table):
-        return table.at[xp.arange(table.shape[0])[:, None], index + offset].add(values)
+        return table.at[xp.arange(table.shape[0], dtype=index.dtype)[:, None], index + offset].add(values)
     if hasattr(getattr(xp, "add", None), "at"):  # NumPy and CuPy
         for row, i, v in zip(table, index, values, strict=True):
             xp.add.at(row[offset:], i, v)
         return table
-    return xp.stack([_sorted_sums(xp, r, i + offset, v) for r, i, v in zip(*map(_rows, (table, index, values)), strict=True)])
+    return xp.stack(
+        [_sorted_sums(xp, r, i + offset, v) for r, i, v in zip(*map(_rows, (table, index, values)), strict=True)]
+    )
 
 
 def _rows(array: Array) -> list[Array]:

@@ -129,12 +129,15 @@ class Traced:
         _refuse("this operation")
 
     __array__ = __array_function__ = __array_namespace__ = _refused
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and ufunc.__name__ in ("add", "subtract", "multiply", "divide") and not kwargs:
             return NotImplemented  # of an array and a traced one: Python goes on to the latter's own operator
         return _refuse(f"`{ufunc.__name__}`")
 
-    __getitem__ = __setitem__ = __contains__ = __eq__ = __ne__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __mod__ = __floordiv__ = _refused
+    __getitem__ = __setitem__ = __contains__ = __eq__ = __ne__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = (
+        __mod__
+    ) = __floordiv__ = _refused
     __bool__ = __float__ = __int__ = __len__ = __iter__ = __abs__ = __lt__ = __gt__ = __le__ = __ge__ = _refused
 
 
@@ -228,7 +231,9 @@ def _(g, out, a, /, *, axis, keepdims, needed):
     return (xp.broadcast_to(g, a.shape),)
 
 
-def vjp(fun: Callable[..., Array], *arrays: Array, **parameters: Any) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+def vjp(
+    fun: Callable[..., Array], *arrays: Array, **parameters: Any
+) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
     """Value of ``fun(*arrays, **parameters)`` and its pullback.
 
     Parameters

@@ -25,7 +25,9 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     N = x.shape[-1]
     plane = len(axes) == 2
     bands = [Band(xp, a, dtype, plane=plane) for a in axes]
-    costs: list[tuple[float, Any]] = [(math.prod(b.taps for b in bands) * (2.4 if plane else 1.5) + sum(b.size for b in bands) / N, bands)]
+    costs: list[tuple[float, Any]] = [
+        (math.prod(b.taps for b in bands) * (2.4 if plane else 1.5) + sum(b.size for b in bands) / N, bands)
+    ]
     if plane:
         costs.append((sum(a.bins for a in axes) * 1.0 + math.prod(a.bins for a in axes) * 0.03, None))
     else:
@@ -49,7 +51,12 @@ def _columns(xp: Any, arrays: Sequence[Array], part: slice, dtype: Any) -> list[
 
 
 def spread(
-    xp: Any, coordinates: Sequence[Array], weights: Array | None, axes: Sequence[Axis], orders: Sequence[int], dtype: Any
+    xp: Any,
+    coordinates: Sequence[Array],
+    weights: Array | None,
+    axes: Sequence[Axis],
+    orders: Sequence[int],
+    dtype: Any,
 ) -> Array:
     """sum_i w_i prod_j pi_k^(order_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
     if bridge := compiler(coordinates[0]):
@@ -86,7 +93,9 @@ def _spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dty
     B, N = pixels[0].shape
     exact = accumulator_dtype(xp, pixels[0])
     if B == 1 and len(ways) == 1 and N % LANES == 0:  # a row each to the threads
-        pixels, weights = ([None if a is None else xp.reshape(a, (LANES, -1)) for a in arrays] for arrays in (pixels, [weights]))
+        pixels, weights = (
+            [None if a is None else xp.reshape(a, (LANES, -1)) for a in arrays] for arrays in (pixels, [weights])
+        )
         weights = weights[0]
     rows = pixels[0].shape[0]
     table = xp.zeros((rows, math.prod(w.size for w in ways)), dtype=exact, device=device(pixels[0]))

@@ -8,6 +8,15 @@ import jax
 from diffhist._autodiff import Call
 
 
+def exact_sums() -> Any:
+    """A context in which sums can be float64: by default JAX turns it into float32, which stagnates."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    from jax.experimental import enable_x64
+
+    return enable_x64()
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def apply(call: Call, *arrays: jax.Array) -> jax.Array:
     return call.evaluate(*arrays)

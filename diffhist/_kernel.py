@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffhist._array import Array, device
+from diffhist._array import Array, device, index_dtype
 
 
 class Axis(NamedTuple):
@@ -104,7 +104,7 @@ def unfold(xp: Any, h: Array, axis: Axis, pad: int) -> Array:
         return xp.concat([zeros, h, zeros], axis=-1)
     if axis.boundary == "reflect":
         h = xp.concat([h, xp.flip(h, axis=-1)], axis=-1)
-    index = xp.remainder(xp.arange(-pad, axis.bins + pad, device=device(h)), h.shape[-1])
+    index = xp.remainder(xp.arange(-pad, axis.bins + pad, dtype=index_dtype(xp, h), device=device(h)), h.shape[-1])
     return xp.take(h, index, axis=-1)
 
 
@@ -133,7 +133,7 @@ class Band:
         for o in set(orders):
             masses = _by_x(differences(xp, z, axis, o, closed=True), axis, sign, o)
             taps[o] = [masses[:, t, :] for t in range(self.taps)]
-        return xp.astype(first, xp.int64), taps
+        return xp.astype(first, index_dtype(xp, x)), taps
 
     def collect(self, table: Array, order: int) -> Array:
         """Padded bins (..., size) -> bins (..., K)."""

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from diffhist._array import Array, constant, device
+from diffhist._array import Array, constant, device, index_dtype
 from diffhist._kernel import Axis, coordinate, depth, fold, mirrored, unfold
+
 
 class Spline:
     """One coordinate on a grid of ``fineness`` nodes a bin.
@@ -38,7 +39,9 @@ class Spline:
         u, sign = coordinate(xp, x, self.axis, self.reach)
         v = u * M + float(self.origin * M) if self.origin else u * M
         cell = xp.clip(xp.floor(v), 0.0, self.cells - 1.0)
-        first = xp.astype(xp.where(cell >= 0.0, cell, xp.full_like(cell, self.cells // 2)), xp.int64)  # NaN: anywhere
+        first = xp.astype(
+            xp.where(cell >= 0.0, cell, xp.full_like(cell, self.cells // 2)), index_dtype(xp, x)
+        )  # NaN: anywhere
         weights = _bspline(v - cell, self.degree)
         return first, {o: [w * sign for w in weights] if mirrored(sign, o) else weights for o in set(orders)}
 

@@ -100,7 +100,10 @@ def _flat(axes: Sequence[Axis]) -> tuple[list[int], list[float], str]:
 
 
 def _axes(bins: Sequence[int], grid: Sequence[float], boundaries: str) -> list[Axis]:
-    return [Axis(b, *grid[3 * n : 3 * n + 3], edge) for n, (b, edge) in enumerate(zip(bins, boundaries.split(","), strict=True))]
+    return [
+        Axis(b, *grid[3 * n : 3 * n + 3], edge)
+        for n, (b, edge) in enumerate(zip(bins, boundaries.split(","), strict=True))
+    ]
 
 
 @torch.library.custom_op("diffhist::spread", mutates_args=())

@@ -4,7 +4,15 @@ import math
 import operator
 from typing import Any
 
-from diffhist._array import Array, check_arrays, compute_dtype, divide_or_zero, namespace, sample_axes
+from diffhist._array import (
+    Array,
+    check_arrays,
+    compute_dtype,
+    divide_or_zero,
+    exact_sums,
+    namespace,
+    sample_axes,
+)
 from diffhist._autodiff import differentiable
 from diffhist._evaluate import gather, spread
 from diffhist._kernel import Axis
@@ -191,11 +199,15 @@ def samples(*arrays: Any, axis: Any) -> list[Any]:
     xp = check_arrays(dict(zip("xy", images, strict=False)), weights)
     pixels = tuple(images[0].shape)
     if any(tuple(i.shape) != pixels for i in images):
-        raise ValueError(f"`x` and `y` must have the same shape, got {' and '.join(str(tuple(i.shape)) for i in images)}")
+        raise ValueError(
+            f"`x` and `y` must have the same shape, got {' and '.join(str(tuple(i.shape)) for i in images)}"
+        )
     if weights is not None:
         own = (1,) * (len(pixels) - len(weights.shape)) + tuple(weights.shape)
         if len(own) != len(pixels) or any(w not in (1, n) for w, n in zip(own, pixels, strict=True)):
-            raise ValueError(f"`weights` must broadcast to the shape {pixels} of the values, got {tuple(weights.shape)}")
+            raise ValueError(
+                f"`weights` must broadcast to the shape {pixels} of the values, got {tuple(weights.shape)}"
+            )
     axes = sample_axes(axis, len(pixels))
     if 0 in [pixels[a] for a in axes]:
         raise ValueError(f"`x` must hold at least one value in each sample, got shape {pixels} with `axis` {axis}")
@@ -236,7 +248,9 @@ def _(g, out, a, /, *, rank, shape, axes, needed):
 def _share(sums: Array, weights: Array | None, /, *, rank: int, count: int, dtype: Any) -> Array:
     """Sums over pixels divided by the total weight of each sample, or by their number; zeros where there is none."""
     xp = namespace(sums)
-    shares = sums * (1.0 / count) if weights is None else divide_or_zero(xp, sums, _total(xp, weights, rank, sums.dtype))
+    shares = (
+        sums * (1.0 / count) if weights is None else divide_or_zero(xp, sums, _total(xp, weights, rank, sums.dtype))
+    )
     return xp.astype(shares, dtype)
 
 
@@ -277,7 +291,8 @@ def _spread(x: Array, y: Array | None, weights: Array | None, /, *, axes: Any, o
     rows = [_rows(xp, p) for p in _ignored(xp, pixels, weights)]
     w = None if weights is None else _rows(xp, weights)
     dtype = compute_dtype(xp, x, y, weights)
-    sums = xp.astype(spread(xp, rows, w, axes, orders, dtype), dtype)
+    with exact_sums(x):
+        sums = xp.astype(spread(xp, rows, w, axes, orders, dtype), dtype)
     return xp.reshape(sums, (*x.shape[:-1], *sums.shape[1:]))
 
 

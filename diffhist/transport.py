@@ -127,7 +127,7 @@ def _(g, out, p, q, /, *, order, circular, needed):
     xp, p, q = _working(p, q)
     E, early = _shape_differences(xp, p, q, order, circular)
     g, out = xp.astype(g, E.dtype)[..., None] / p.shape[-1], xp.astype(out, E.dtype)[..., None]
-    slope = _running_back(xp, xp.sign(E) if order == 1 else divide_or_zero(xp, E, out + xp.zeros_like(E)), early)
+    slope = _running_back(xp, _sign(xp, E) if order == 1 else divide_or_zero(xp, E, out + xp.zeros_like(E)), early)
 
     def through_sum(h: Array) -> Array:  # of h / sum(h)
         mass = xp.sum(h, axis=-1, keepdims=True)
@@ -172,6 +172,10 @@ def _differences(xp: Any, d: Array, circular: bool) -> tuple[Array, Array]:
     start = xp.sum(xp.where(n == cut, before, xp.zeros_like(D)), axis=-1, keepdims=True)
     early = n < cut
     return D - start + xp.where(early, m, xp.zeros_like(D)), early
+
+
+def _sign(xp: Any, a: Array) -> Array:
+    return xp.astype(a > 0, a.dtype) - xp.astype(a < 0, a.dtype)  # xp.sign masks NaN by shape in torch: no vmap
 
 
 def _running_back(xp: Any, E: Array, early: Array) -> Array:
