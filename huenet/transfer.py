@@ -118,7 +118,9 @@ def _settings(method: str | None, run: str | Path | None, strength: float, smoot
     if method not in METHODS:
         raise TransferError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if (method == "huenet") != (run is not None):
-        raise TransferError("method huenet and a run folder of huenet.train (--run) need each other")
+        raise TransferError(
+            f"method huenet needs --run FOLDER of huenet.train, and no other has use for it; got {method}"
+        )
     for name, value, most in (("strength", strength, 1), ("smooth", smooth, 256)):
         if not 0 <= value <= most:
             raise TransferError(f"{name} must be from 0 to {most}, got {value}")
@@ -126,9 +128,8 @@ def _settings(method: str | None, run: str | Path | None, strength: float, smoot
         raise TransferError(f"seed must be at least 0, got {seed}")
     generator = None
     if run is not None:
-        from huenet.checkpoint import (
-            CheckpointError,
-        )  # the other methods do without torch, which takes seconds to import
+        # here, because the other methods do without torch, which takes seconds to import
+        from huenet.checkpoint import CheckpointError
         from huenet.inference import load_generator
 
         try:

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import IFDRational
 from huenet import transfer
 from huenet.color import rgb_to_hsv
 from huenet.grid import read_grid, rotation_grid, splat_grid
-from huenet.methods import METHODS
+from huenet.methods import METHODS, small_copy
 from huenet.metrics import hue_emd
 from huenet.picture import Picture, read_picture, write_picture
 from huenet.transfer import TransferError, recolor
@@ -88,6 +88,11 @@ def test_a_grid_reads_the_same_in_parts(rng):
     grid, hue = rng.random((4, 3, 8)), rng.random((40, 20))
     parts = [read_grid(grid, hue[i : i + 7], first=i, height=40) for i in range(0, 40, 7)]
     np.testing.assert_array_equal(np.concatenate(parts), read_grid(grid, hue))
+
+
+def test_a_grid_is_a_circle_in_hue():
+    grid = np.arange(8.0)[None, None]
+    np.testing.assert_allclose(read_grid(grid, np.array([[0.0, 1.0, 0.5 / 8, 1 - 0.25 / 8]])), [[3.5, 3.5, 0, 5.25]])
 
 
 def test_a_grid_holds_a_field_that_follows_place_and_hue(rng):
@@ -169,6 +174,17 @@ def test_what_transparency_hides_does_not_count():
     np.testing.assert_array_equal(result, recolor(source, target[:24]))
 
 
+def test_the_working_copy_averages_what_counts():
+    picture = np.zeros((700, 1100, 4), np.uint8) + np.uint8([*GREEN, 255])
+    picture[::2, ::3] = [*RED, 0]
+    copy = small_copy(picture)
+    assert max(copy.rgb.shape) <= 512
+    np.testing.assert_allclose(copy.rgb, plain(GREEN, *copy.rgb.shape[:2]) / 255, atol=1e-6)
+    masked = small_copy(picture[..., :3], (picture[..., 3] // 2).astype(np.uint8))
+    np.testing.assert_allclose(masked.rgb, copy.rgb, atol=1e-6)
+    np.testing.assert_allclose(masked.weights, copy.weights * 127 / 255, atol=1e-6)
+
+
 def test_dithering_is_seeded_and_leaves_no_bands():
     ramp = np.linspace(0.2, 0.22, 512, dtype=np.float32)
     source = np.zeros((256, 512, 3), np.float32) + np.array([0.5, 0, 0.1], np.float32)
@@ -185,9 +201,10 @@ def test_tiles_leave_no_seam(monkeypatch):
     """A rotation that varies over the picture reads the same in tiles of ten rows and whole."""
     source, target = scene(0) / 255, scene(1)
     monkeypatch.setattr("huenet.optimize.optimize", lambda hsv, _: hsv[0] + np.linspace(0, 0.4, hsv.shape[1])[:, None])
-    whole = recolor(source, target, method="optimize")
+    mask = np.linspace(0.1, 1, source.shape[0])[:, None] * np.ones(source.shape[1])
+    whole = recolor(source, target, method="optimize", mask=mask)
     monkeypatch.setattr("huenet.methods.TILE", 640)
-    np.testing.assert_allclose(recolor(source, target, method="optimize"), whole, atol=1e-6)
+    np.testing.assert_allclose(recolor(source, target, method="optimize", mask=mask), whole, atol=1e-6)
 
 
 # Odd pictures
@@ -239,8 +256,8 @@ def test_a_target_of_one_hue_gives_a_picture_of_that_hue(method):
         ({"mask": np.ones((4, 5))}, "the mask has 5 x 4 pixels and the source 64 x 48"),
         ({"mask": np.full((48, 64), 2.0)}, r"mask must lie in \[0, 1\]"),
         ({"method": "magic"}, "method must be one of huenet, optimize, transport, reinhard, got 'magic'"),
-        ({"method": "huenet"}, "method huenet and a run folder"),
-        ({"method": "transport", "run": "x"}, "method huenet and a run folder"),
+        ({"method": "huenet"}, "method huenet needs --run FOLDER"),
+        ({"method": "transport", "run": "x"}, "method huenet needs --run FOLDER"),
         ({"strength": 1.5}, "strength must be from 0 to 1, got 1.5"),
         ({"strength": float("nan")}, "strength must be from 0 to 1, got nan"),
         ({"smooth": -1}, "smooth must be from 0 to 256, got -1"),
@@ -301,8 +318,12 @@ def test_16_bits_come_back_as_they_were(tmp_path, suffix, channels, height):
     path = tmp_path / f"deep{suffix}"
     write_picture(path, Picture(pixels))
     np.testing.assert_array_equal(read_picture(path).pixels, pixels)
-    other = imagecodecs.png_decode(path.read_bytes()) if suffix == ".png" else tifffile.imread(path)
-    np.testing.assert_array_equal(other, pixels)
+    if suffix == ".png":
+        np.testing.assert_array_equal(imagecodecs.png_decode(path.read_bytes()), pixels)
+    else:
+        with tifffile.TiffFile(path) as file:
+            np.testing.assert_array_equal(file.asarray(), pixels)
+            assert [sample.name for sample in file.pages[0].extrasamples] == ["UNASSALPHA"] * (channels - 3)
 
 
 def test_16_bits_written_by_others_are_read(tmp_path):
@@ -514,7 +535,7 @@ def test_one_line_for_every_wrong_input(files, capsys):
         capsys, source, target, "-o", out, "--mask", target
     )
     assert "invalid choice: 'magic'" in error_of(capsys, source, target, "-o", out, "--method", "magic")
-    assert "method huenet and a run folder" in error_of(capsys, source, target, "-o", out, "--method", "huenet")
+    assert "method huenet needs --run FOLDER" in error_of(capsys, source, target, "-o", out, "--method", "huenet")
     assert not out.exists()
 
 
