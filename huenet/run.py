@@ -19,7 +19,7 @@ from huenet.monitor import Report
 from huenet.state import CHECKPOINT, State
 from huenet.validation import ValidationSet, summary, validate, warnings
 
-__all__ = ["Recorder", "new_folder", "saved_run"]
+__all__ = ["Recorder", "open_folder", "saved_config", "saved_run"]
 
 RUNS = Path("runs")
 SAMPLES = 8
@@ -44,8 +44,22 @@ def saved_run(resume: str, out: str | None) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
 
 
-def new_folder(config: Config, record: dict[str, Any]) -> Path:
-    """Make the folder of a new run, with its configuration and what was read from the data set.
+def saved_config(folder: Path) -> Config:
+    """The configuration of a run.
+
+    Raises
+    ------
+    ConfigError
+        It is not there, or is none.
+    """
+    try:
+        return Config.from_json((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, TypeError, ValueError) as error:
+        raise ConfigError(f"{folder / 'config.json'} is not a readable configuration ({error})") from error
+
+
+def open_folder(config: Config, record: dict[str, Any], resume: Path | None = None) -> Path:
+    """The folder of a new run, or of one to go on with; with its configuration and what was read from the data set.
 
     Raises
     ------
@@ -54,12 +68,12 @@ def new_folder(config: Config, record: dict[str, Any]) -> Path:
     CheckpointError
         It cannot be written to.
     """
-    folder = Path(config.out) if config.out else _free(RUNS / f"{config.preset}-{datetime.now():%Y%m%d-%H%M%S}")
+    folder = resume or Path(config.out or _free(RUNS / f"{config.preset}-{datetime.now():%Y%m%d-%H%M%S}"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if not resume and any(folder.iterdir()):
             raise ConfigError(f"--out {folder} is not empty; name another folder, or go on with --resume {folder}")
-        (folder / "samples").mkdir()
+        (folder / "samples").mkdir(exist_ok=True)
     except OSError as error:
         raise CheckpointError(f"cannot write {folder} ({error.strerror}); choose another --out") from error
     checkpoint.write_text(folder / "config.json", config.to_json())

@@ -27,7 +27,7 @@ from huenet.config import Config, ConfigError, arguments, describe, from_preset
 from huenet.data import DataError, PairBatch
 from huenet.monitor import Monitor
 from huenet.processes import Processes, StopSignal, without_sync
-from huenet.run import Recorder, new_folder, saved_run
+from huenet.run import Recorder, open_folder, saved_config, saved_run
 from huenet.state import State
 from huenet.validation import ValidationSet
 
@@ -46,11 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Processes(given.get("device", "auto")) as processes:
             resume = processes.agree(lambda: saved_run(given.get("resume", "no"), given.get("out")))
-            if resume:
-                saved = Config.from_json((resume / "config.json").read_text(encoding="utf-8"))
-                config = dataclasses.replace(saved, **given)
-            else:
-                config = from_preset(**given)
+            config = dataclasses.replace(saved_config(resume), **given) if resume else from_preset(**given)
+            if config.threads:
+                torch.set_num_threads(config.threads)
             if config.print_config:
                 print(describe(config))
             elif config.dry_run:
@@ -60,6 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, DataError, CheckpointError, TrainingError) as error:
         print(f"huenet.train: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a picture or a line of metrics that found no room; checkpoints say it themselves
+        print(
+            f"huenet.train: {error.strerror}: {error.filename}; free some space or choose another --out",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:  # before the first step, or a second time
+        return 130
     return 0
 
 
@@ -88,7 +94,7 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
     state = State(config, len(images.train), processes)
     if resume:
         state.load(resume)
-    folder = resume or processes.agree(lambda: new_folder(config, images.record))
+    folder = processes.agree(lambda: open_folder(config, images.record, resume))
     networks = processes.wrap(state.generator), processes.wrap(state.discriminator)
     monitor = Monitor(TERMS, config.log_every, processes)
     recorder = Recorder(folder, config, pairs, state.step) if processes.first else None
@@ -159,7 +165,7 @@ def training_step(
         `TERMS`, unweighted, on the device.
     """
     generator, discriminator = networks
-    weights = source.new_tensor([config.lambda_emd, config.gamma_mi, config.lambda_smooth, config.lambda_adv])
+    weights = config.lambda_emd, config.gamma_mi, config.lambda_smooth, config.lambda_adv
     parts = list(zip(source.chunk(config.accumulate), target.chunk(config.accumulate), strict=True))
     terms, hues = source.new_zeros(len(TERMS)), []
     state.generator.train()
@@ -169,16 +175,15 @@ def training_step(
             with _autocast(config, source):
                 hue = generator(s, t)
                 fake = state.discriminator(s, hue)[0].float() if config.lambda_adv else None
-            values = torch.stack(
-                [
-                    losses.emd_loss(config, hue, s, t),
-                    losses.mi_loss(config, hue, s),
-                    losses.smoothness_loss(hue, s) if config.lambda_smooth else hue.new_zeros(()),
-                    losses.generator_adversarial_loss(fake) if fake is not None else hue.new_zeros(()),
-                ]
-            )
-            ((weights * values).sum() / len(parts)).backward()
-        terms[:4] += values.detach() / len(parts)
+            values = [
+                losses.emd_loss(config, hue, s, t),
+                losses.mi_loss(config, hue, s),
+                losses.smoothness_loss(hue, s) if config.lambda_smooth else hue.new_zeros(()),
+                losses.generator_adversarial_loss(fake) if fake is not None else hue.new_zeros(()),
+            ]
+            loss = torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum()
+            (loss / len(parts)).backward()
+        terms[:4] += torch.stack(values).detach() / len(parts)
         hues.append(hue.detach())
     state.adam_g.step()
     state.adam_g.zero_grad()
@@ -219,12 +224,18 @@ class Pictures:
         return self._hsv(draw.source, draw.flip_source), self._hsv(draw.target, draw.flip_target)
 
     def _hsv(self, index: np.ndarray, flips: np.ndarray) -> Tensor:
-        rows = torch.from_numpy(index).to(self.images.device)
-        rgb = self.images[rows].to(self.device, non_blocking=True).float() / 255
+        rgb = self.images[self._send(index, self.images.device)].to(self.device, non_blocking=True).float() / 255
         if self.axis is not None:
-            flipped = torch.from_numpy(flips).to(self.device)[:, None, None, None]
+            flipped = self._send(flips, self.device)[:, None, None, None]
             rgb = torch.where(flipped, rgb.flip(self.axis), rgb)
         return rgb_to_hsv(rgb)
+
+    @staticmethod
+    def _send(array: np.ndarray, device: torch.device) -> Tensor:
+        tensor = torch.from_numpy(array)
+        if device.type == "cuda":  # from ordinary memory the copy would wait for the GPU
+            tensor = tensor.pin_memory()
+        return tensor.to(device, non_blocking=True)
 
 
 def dry_run(config: Config, processes: Processes, steps: int = 5) -> None:

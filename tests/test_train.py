@@ -81,6 +81,7 @@ def test_a_tiny_run_lowers_its_loss_and_leaves_a_run_folder(folder, tmp_path, ca
     assert "relative MI" in last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["paper", "default"])
 def test_two_images_can_be_overfitted(folder, preset):
     changes = {"prior": 0.0} if preset == "default" else {"lambda_emd": 100.0}

@@ -1,0 +1,66 @@
+"""Where the time of a training step goes: ``python benchmarks/train_step.py --preset default --device cuda``.
+
+Takes the options of ``huenet.train`` (--preset, --size, --batch-size, --device, --amp, --compile, ...). The pictures
+are noise.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from huenet import losses
+from huenet.color import rgb_to_hsv
+from huenet.config import arguments, from_preset
+from huenet.processes import Processes
+from huenet.state import State
+from huenet.train import training_step
+
+REPEATS = 5
+
+
+def milliseconds(call: Callable[[], object], device: torch.device) -> float:
+    """Median over a few calls, after one to warm up."""
+    times = []
+    for _ in range(REPEATS + 1):
+        start = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(1e3 * (time.perf_counter() - start))
+    return sorted(times[1:])[REPEATS // 2]
+
+
+def main() -> None:
+    """Print the breakdown."""
+    config = from_preset(**{"preset": "default", **arguments(sys.argv[1:])})
+    processes = Processes(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    state = State(config, 2, processes)
+    networks = state.generator, state.discriminator
+    coarse = torch.rand(2, config.batch_size, 3, config.size // 8, config.size // 8)
+    source, target = (
+        rgb_to_hsv(torch.nn.functional.interpolate(c, scale_factor=8, mode="bilinear").to(processes.device))
+        for c in coarse
+    )
+    step = milliseconds(lambda: training_step(config, state, networks, source, target), processes.device)
+    with torch.no_grad():
+        hue = state.generator(source, target)
+    hue.requires_grad_()
+    print(f"{config.preset}, size {config.size}, batch {config.batch_size}, {processes.device}: {step:.1f} ms a step")
+    terms = {
+        "EMD": lambda: losses.emd_loss(config, hue, source, target),
+        "MI": lambda: losses.mi_loss(config, hue, source),
+        "smoothness": lambda: losses.smoothness_loss(hue, source),
+    }
+    for name, term in terms.items():
+        cost = milliseconds(lambda term=term: term().backward(), processes.device)
+        print(f"{name:10} {cost:8.1f} ms forward and backward, {cost / step:6.1%} of the step")
+
+
+if __name__ == "__main__":
+    main()

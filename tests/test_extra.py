@@ -1,0 +1,32 @@
+"""What a bare installation, with NumPy alone, can do and what it says about the rest."""
+
+import subprocess
+import sys
+
+import pytest
+
+WITHOUT = """
+import importlib.util, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in {missing!r} else found(name, *rest)
+import {module}
+assert not set({missing!r}) & set(sys.modules)
+"""
+
+
+def run(module, missing=("torch", "tqdm")):
+    code = WITHOUT.format(module=module, missing=missing)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("module", ["huenet", "huenet.color", "huenet.metrics", "huenet.baselines", "huenet.config"])
+def test_imports_without_the_extra(module):
+    done = run(module)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["networks", "losses", "train", "state", "plots", "checkpoint", "validation"])
+def test_the_rest_names_the_extra_in_one_line(module):
+    done = run(f"huenet.{module}")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "ImportError: huenet needs torch, tqdm: pip install 'diffhist[huenet]'"
