@@ -4,6 +4,7 @@ Three ways that agree to rounding (`_splines` to a few parts in a million), chos
 through in chunks, so that memory beyond the inputs and the tables does not grow with their number.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,25 +19,21 @@ LANES = 2  # parts of a single sample that are summed side by side, and then tog
 
 
 def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[Sequence[int]]) -> Sequence[Any] | None:
-    """How to evaluate each axis: bands or splines, whichever is cheaper; None for the dense way.
+    """How to evaluate each axis, by bands or by splines, whatever is cheapest; None for the dense way.
 
     The costs are nanoseconds a pixel, as measured with torch and NumPy on a CPU.
     """
-    N = x.shape[-1]
-    plane = len(axes) == 2
-    bands = [Band(xp, a, dtype, plane=plane) for a in axes]
-    costs: list[tuple[float, Any]] = [
-        (math.prod(b.taps for b in bands) * (2.4 if plane else 1.5) + sum(b.size for b in bands) / N, bands)
-    ]
-    if plane:
-        costs.append((sum(a.bins for a in axes) * 1.0 + math.prod(a.bins for a in axes) * 0.03, None))
-    else:
-        costs.append((axes[0].bins * 1.5, None))
+    N, plane = x.shape[-1], len(axes) == 2
+    costs: list[tuple[float, Any]]
+    costs = [(sum(a.bins for a in axes) * 1.0 + math.prod([a.bins for a in axes]) * 0.03 if plane else axes[0].bins * 1.5, None)]
+    kinds = [Band]
     if dtype == xp.float32 and is_mutable(x) and all(o <= 1 for order in orders for o in order):
-        splines = [Spline(xp, a, dtype, plane=plane) for a in axes]
-        size = math.prod(s.size for s in splines)
-        if size <= TABLE and all(s.reach <= 2 * s.axis.bins for s in splines):
-            costs.append((math.prod(s.taps for s in splines) * (3.0 if plane else 1.5) + 4.0 * size / N, splines))
+        kinds.append(Spline)
+    for chosen in itertools.product(kinds, repeat=len(axes)):
+        ways = [kind(xp, a, dtype, plane=plane) for kind, a in zip(chosen, axes, strict=True)]
+        size = math.prod([w.size for w in ways])
+        if Spline not in chosen or (size <= TABLE and all(w.reach <= 2 * w.axis.bins for w in ways)):
+            costs.append((math.prod([w.taps for w in ways]) * 1.2 + 4.0 * size / N, ways))
     return min(costs, key=lambda c: c[0])[1]
 
 
@@ -92,7 +89,7 @@ def _spread_dense(xp: Any, pixels: Any, weights: Any, axes: Any, orders: Any, dt
 def _spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: Any) -> Array:
     B, N = pixels[0].shape
     exact = accumulator_dtype(xp, pixels[0])
-    if B == 1 and len(ways) == 1 and N % LANES == 0:  # a row each to the threads
+    if B == 1 and N % LANES == 0 and LANES * math.prod([w.size for w in ways]) <= TABLE:  # a row each to the threads
         pixels, weights = (
             [None if a is None else xp.reshape(a, (LANES, -1)) for a in arrays] for arrays in (pixels, [weights])
         )

@@ -7,8 +7,6 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from diffhist._array import Array, device, index_dtype
 
 
@@ -24,11 +22,6 @@ class Axis(NamedTuple):
     def reach(self, nepers: float) -> int:
         """Bins on each side beyond which the kernel has fallen by exp(-nepers)."""
         return max(1, math.ceil(self.width * nepers))
-
-    def masses_at(self, u: np.ndarray, order: int) -> np.ndarray:
-        """Mass of bin 0 (or its derivative) for kernels at u, in bins; direct, for the making of tables."""
-        z = (u[None, None, :] - np.array([0.0, 1.0])[None, :, None]) / self.width
-        return differences(np, z, self, order, closed=False)[0, 0]
 
 
 def depth(xp: Any, dtype: Any) -> float:
@@ -55,18 +48,16 @@ def coordinate(xp: Any, x: Array, axis: Axis, reach: int) -> tuple[Array, Array 
     return xp.where(mirrored, 2.0 * axis.bins - u, u), xp.where(mirrored, -xp.ones_like(u), xp.ones_like(u))
 
 
-def differences(xp: Any, z: Array, axis: Axis, order: int, *, closed: bool) -> Array:
-    """Mass (or its ``order``-th derivative by u) between neighbouring edges at z: (B, E, n) -> (B, E - 1, n)."""
-    s = (xp.tanh(z * 0.5) + 1.0) * 0.5
+def edges(xp: Any, u: Array, first: int, last: int, axis: Axis, order: int) -> Array:
+    """Share of a kernel at u (B, n) above each edge (or its ``order``-th derivative by u): (B, edges, n)."""
+    k = xp.arange(first, last + 1, dtype=u.dtype, device=device(u))[None, :, None]
+    s = xp.tanh((u[:, None, :] - k) * min(0.5 / axis.width, 1e30)) * 0.5 + 0.5
+    if order == 0:
+        return s
     value = 0.0
     for c in reversed(_sigmoid_polynomial(order)):
         value = (value + c) * s
-    if order:
-        value = value * axis.width**-order
-    if closed:  # the outermost edges stand for infinity, so that cutting the band loses no mass
-        last = xp.zeros_like(value[:, :1, :])
-        value = xp.concat([last if order else last + 1.0, value[:, 1:-1, :], last], axis=1)
-    return value[:, :-1, :] - value[:, 1:, :]
+    return value * axis.width**-order
 
 
 def _sigmoid_polynomial(order: int) -> list[float]:
@@ -127,12 +118,13 @@ class Band:
         if axis.boundary != "open":  # rounding may leave u just outside [0, K)
             cell = xp.clip(cell, 0.0, axis.bins - 1.0)
         first = xp.where(xp.isnan(cell), xp.zeros_like(cell), cell) + (self.pad - reach)
-        edges = xp.arange(-reach, reach + 2, dtype=self.dtype, device=device(x))[None, :, None]
-        z = ((u - cell)[:, None, :] - edges) * min(1.0 / axis.width, 1e30)
         taps = {}
         for o in set(orders):
-            masses = _by_x(differences(xp, z, axis, o, closed=True), axis, sign, o)
-            taps[o] = [masses[:, t, :] for t in range(self.taps)]
+            # The outermost bins reach to infinity, so that cutting the band loses no mass.
+            above = _by_x(edges(xp, u - cell, 1 - reach, reach, axis, o), axis, sign, o)
+            inner = above[:, :-1, :] - above[:, 1:, :]
+            whole = 0.0 if o else 1.0
+            taps[o] = [whole - above[:, 0, :], *(inner[:, t, :] for t in range(2 * reach - 1)), above[:, -1, :]]
         return xp.astype(first, index_dtype(xp, x)), taps
 
     def collect(self, table: Array, order: int) -> Array:
@@ -150,7 +142,7 @@ def mirrored(sign: Array | float, order: int) -> bool:
 
 
 def _by_x(masses: Array, axis: Axis, sign: Array | float, order: int) -> Array:
-    """Derivatives by u (B, T, n) -> derivatives by x."""
+    """Derivatives by u (B, ..., n) -> derivatives by x."""
     if order:
         masses = masses * axis.step**-order
     return masses * sign[:, None, :] if mirrored(sign, order) else masses
@@ -161,10 +153,9 @@ def dense(xp: Any, x: Array, axis: Axis, orders: Iterable[int]) -> dict[int, Arr
     reach = axis.reach(depth(xp, x.dtype))
     u, sign = coordinate(xp, x, axis, 25 * reach)  # where the kernel is 0, not merely small
     pad = 0 if axis.boundary == "open" else reach
-    edges = xp.arange(-pad, axis.bins + pad + 1, dtype=x.dtype, device=device(x))[None, :, None]
-    z = (u[:, None, :] - edges) * min(1.0 / axis.width, 1e30)
     masses = {}
     for o in set(orders):
-        padded = _by_x(differences(xp, z, axis, o, closed=False), axis, sign, o)
+        above = _by_x(edges(xp, u, -pad, axis.bins + pad, axis, o), axis, sign, o)
+        padded = above[:, :-1, :] - above[:, 1:, :]
         masses[o] = xp.moveaxis(fold(xp, xp.moveaxis(padded, 1, -1), axis, pad), -1, 1)
     return masses

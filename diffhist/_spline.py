@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from diffhist._array import Array, constant, device, index_dtype
-from diffhist._kernel import Axis, coordinate, depth, fold, mirrored, unfold
+from diffhist._kernel import Axis, coordinate, depth, edges, fold, mirrored, unfold
 
 
 class Spline:
@@ -101,7 +101,8 @@ def _coefficients(width: float, degree: int, fineness: int, reach: int, order: i
     t = (np.arange(per_cell) + 0.5) / per_cell
     weights = np.stack(_bspline(t, degree), axis=1) / scale
     u = (np.arange(cells)[:, None] + t) / M - reach
-    seen = Axis(1, 0.0, 1.0, width, "open").masses_at(u.ravel(), order).reshape(u.shape) @ weights
+    above = edges(np, u.reshape(1, -1), 0, 1, Axis(1, 0.0, 1.0, width, "open"), order)
+    seen = (above[0, 0] - above[0, 1]).reshape(u.shape) @ weights
     normal, right = np.zeros((cells + degree,) * 2), np.zeros(cells + degree)
     for c in range(cells):
         normal[c : c + degree + 1, c : c + degree + 1] += weights.T @ weights
