@@ -14,6 +14,7 @@ from PIL import Image
 
 from huenet import checkpoint, losses, train
 from huenet.config import ConfigError, describe, from_preset
+from huenet.monitor import Monitor
 from huenet.processes import Processes
 from huenet.state import CHECKPOINT, MODEL, State
 from huenet.validation import warnings
@@ -295,3 +296,17 @@ def test_bfloat16_and_tensorboard(folder, tmp_path):
     arguments = ["--data", str(folder), "--out", str(tmp_path / "run"), *flags, "--steps", "2", "--amp"]
     assert train.main(arguments) == 0
     assert any(path.name.startswith("events.out") for path in (tmp_path / "run").iterdir())
+
+
+def test_numbers_are_read_late_and_nan_is_not_lost():
+    monitor = Monitor(("emd", "mi"), 2, Processes("cpu"))
+    monitor.late = 3  # as on a GPU
+    reports = [monitor.add(step, torch.tensor([float(step), 1.0]), stop=step == 4) for step in range(1, 9)]
+    assert [report.step for report in reports] == [0, 0, 0, 0, 2, 0, 4, 0]
+    assert reports[4].means == {"emd": 1.5, "mi": 1.0}
+    assert [report.stop for report in reports] == [False] * 6 + [True, False]
+    monitor.reset()
+    reports = [
+        monitor.add(step, torch.tensor([float("nan") if step == 3 else 0.0, 1.0]), stop=False) for step in range(3, 9)
+    ]
+    assert [report.bad for report in reports if report.bad] == [["emd"]]
