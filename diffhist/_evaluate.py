@@ -13,7 +13,7 @@ from diffhist._array import Array, accumulator_dtype, compiler, device, is_mutab
 from diffhist._kernel import Axis, Band, dense, depth
 from diffhist._spline import Spline
 
-CHUNK = 1 << 20  # elements of the temporaries that are alive at once
+CHUNK = 1 << 21  # elements of the temporaries that are alive at once
 TABLE = 3 << 19  # elements of the largest grid of splines
 LANES = 2  # parts of a single sample that are summed side by side, and then together
 

@@ -104,8 +104,8 @@ class Band:
 
     def __init__(self, xp: Any, axis: Axis, dtype: Any, *, plane: bool):
         self.xp, self.axis, self.dtype = xp, axis, dtype
-        # Two axes in float32: (2R + 1)^2 bins a pixel, so R stops at 4e-6 (7e-6 of the largest cell of any image).
-        self.reach = axis.reach(12.5 if plane and dtype == xp.float32 else depth(xp, dtype))
+        # Two axes in float32: (2R + 1)^2 bins a pixel, so R stops at 5e-7.
+        self.reach = axis.reach(14.5 if plane and dtype == xp.float32 else depth(xp, dtype))
         self.taps = 2 * self.reach + 1
         self.pad = self.taps if axis.boundary == "open" else self.reach
         self.size = axis.bins + 2 * self.pad
