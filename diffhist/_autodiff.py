@@ -131,9 +131,13 @@ class Traced:
     __array__ = __array_function__ = __array_namespace__ = _refused
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and ufunc.__name__ in ("add", "subtract", "multiply", "divide") and not kwargs:
-            return NotImplemented  # of an array and a traced one: Python goes on to the latter's own operator
-        return _refuse(f"`{ufunc.__name__}`")
+        """What NumPy calls for `array + traced`."""
+        own = {"add": "__add__", "subtract": "__sub__", "multiply": "__mul__", "divide": "__truediv__"}
+        name = ufunc.__name__.removeprefix("true_")
+        if method != "__call__" or kwargs or name not in own:
+            return _refuse(f"`{ufunc.__name__}`")
+        first = inputs[0] if isinstance(inputs[0], Traced) else Traced(namespace(self.value).asarray(inputs[0]))
+        return getattr(first, own[name])(inputs[1])
 
     __getitem__ = __setitem__ = __contains__ = __eq__ = __ne__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = (
         __mod__

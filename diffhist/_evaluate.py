@@ -13,7 +13,7 @@ from diffhist._array import Array, accumulator_dtype, compiler, device, is_mutab
 from diffhist._kernel import Axis, Band, dense, depth
 from diffhist._spline import Spline
 
-CHUNK = 1 << 21  # elements of the temporaries that are alive at once
+CHUNK = 1 << 20  # elements of the temporaries that are alive at once
 TABLE = 3 << 19  # elements of the largest grid of splines
 LANES = 2  # parts of a single sample that are summed side by side, and then together
 
@@ -63,9 +63,9 @@ def spread(
     if ways is not None and len(ways) == 2:  # one table at a time
         step = max(1, TABLE // math.prod(w.size for w in ways))
     else:
-        step = rows
+        step = max(1, rows)
     done = []
-    for start in range(0, rows, step):
+    for start in range(0, max(1, rows), step):
         part = slice(start, start + step)
         pixels = [c[part, :] for c in coordinates]
         w = None if weights is None else weights[part, :]
@@ -149,7 +149,7 @@ def gather(
         return _gather_taps(xp, h, coordinates, ways, orders, dtype)
     step = max(1, TABLE // math.prod(w.size for w in ways))
     done = []
-    for start in range(0, rows, step):
+    for start in range(0, max(1, rows), step):
         part = slice(start, start + step)
         done.append(_gather_taps(xp, h[part, ...], [c[part, :] for c in coordinates], ways, orders, dtype))
     return done[0] if len(done) == 1 else [xp.concat(list(d), axis=0) for d in zip(*done, strict=True)]
