@@ -37,7 +37,7 @@ def main() -> None:
             ax.set(xticks=[], yticks=[])
     for ax, label in zip(axes[:, 0], ("source", "target", "output"), strict=True):
         ax.set_ylabel(label, fontsize=14)
-    figure.savefig(given.out, dpi=80)
+    figure.savefig(given.out, dpi=60)
     print(f"wrote {given.out}")
 
 
