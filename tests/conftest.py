@@ -41,10 +41,11 @@ def _cuda_devices(cupy):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """JAX compiles every case anew, seconds for each: of the boundaries, the quick run takes one."""
+    """JAX compiles every case anew, seconds for each: the quick run takes test_jax.py and the circular formulas."""
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        if params.get("xp") == "jax.numpy" and params.get("boundary", "circular") != "circular":
+        quick = item.name.startswith("test_equation") and params.get("boundary") == "circular"
+        if params.get("xp") == "jax.numpy" and not quick:
             item.add_marker(pytest.mark.slow)
 
 
