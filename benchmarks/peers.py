@@ -1,0 +1,256 @@
+"""The implementations that are measured: diffhist on each library, the paper's dense formula, and other packages.
+
+Each is a function of a case and its two images, (batch, N) float32 or float64, and gives what can be timed: the
+histogram alone, forward, and a step, forward and backward, to the value and the gradient by the first image. Libraries
+are imported inside: one that is missing costs a row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.cases import Case
+
+
+class Work(NamedTuple):
+    """What an implementation offers to the clock; its kernel is the paper's, or one of its own."""
+
+    histogram: Callable[[], Any] | None
+    step: Callable[[], tuple[Any, Any]] | None
+
+
+Maker = Callable[[Case, np.ndarray, np.ndarray], Work]
+
+
+def _options(case: Case) -> dict[str, Any]:
+    return {"bins": case.bins, "bandwidth": case.bandwidth}
+
+
+def _losses(case: Case, goal: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """diffhist's histogram of the two images, and the loss on top of it, summed over the batch."""
+    import diffhist
+
+    if case.task == "emd":
+
+        def histogram(x: Any, y: Any) -> Any:
+            return diffhist.soft_histogram(x, **_options(case))
+
+        return histogram, lambda x, y: diffhist.squared_emd(histogram(x, y), goal, circular=True).sum()
+
+    def joint(x: Any, y: Any) -> Any:
+        return diffhist.joint_histogram(x, y, **_options(case))
+
+    return joint, lambda x, y: diffhist.mi_distance(joint(x, y)).sum()
+
+
+def target(case: Case, y: np.ndarray) -> np.ndarray:
+    """The histogram that x shall come to have: that of y, turned by a third of the circle."""
+    counts = np.stack([np.histogram(row, case.bins, (0, 1))[0] for row in y])
+    return (np.roll(counts, case.bins // 3, axis=1) / y.shape[1]).astype(y.dtype)
+
+
+def diffhist_numpy(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    import diffhist
+
+    histogram, loss = _losses(case, target(case, y))
+    step = diffhist.value_and_grad(loss)
+    return Work(lambda: histogram(x, y), lambda: step(x, y))
+
+
+def diffhist_torch(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    import torch
+
+    histogram, loss = _losses(case, torch.from_numpy(target(case, y)))
+    return _torch(histogram, loss, torch.from_numpy(x), torch.from_numpy(y))
+
+
+def diffhist_jax(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    import jax
+
+    histogram, loss = _losses(case, jax.numpy.asarray(target(case, y)))
+    x, y = jax.numpy.asarray(x), jax.numpy.asarray(y)
+    alone = jax.jit(histogram).lower(x, y).compile()
+    step = jax.jit(jax.value_and_grad(loss)).lower(x, y).compile()
+    return Work(lambda: jax.block_until_ready(alone(x, y)), lambda: jax.block_until_ready(step(x, y)))
+
+
+def _torch(histogram: Callable[..., Any] | None, loss: Callable[..., Any], x: Any, y: Any) -> Work:
+    import torch
+
+    x = x.clone().requires_grad_()
+
+    def alone() -> Any:
+        with torch.no_grad():
+            return histogram(x, y)  # type: ignore[misc]
+
+    def step() -> tuple[Any, Any]:
+        value = loss(x, y)
+        return value.detach(), torch.autograd.grad(value, x)[0]
+
+    return Work(alone if histogram else None, step)
+
+
+def dense(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    """The paper's formulas, image by image as they are written: a batch in one piece would not fit."""
+    import torch
+
+    from benchmarks import dense as paper
+
+    options = case.bins, case.bandwidth
+    rows = list(zip(*(torch.from_numpy(a) for a in (x, y, target(case, y))), strict=True))
+    works = []
+    for a, b, goal in rows:
+        if case.task == "emd":
+            work = _torch(
+                lambda a, b: paper.histogram(a, *options),
+                lambda a, b, goal=goal: paper.circular_squared_emd(paper.histogram(a, *options), goal),
+                a,
+                b,
+            )
+        else:
+            work = _torch(
+                lambda a, b: paper.joint_histogram(a, b, *options),
+                lambda a, b: paper.mi_distance(paper.joint_histogram(a, b, *options)),
+                a,
+                b,
+            )
+        works.append(work)
+
+    def step() -> tuple[Any, Any]:
+        values, gradients = zip(*(w.step() for w in works), strict=True)
+        return sum(values), torch.stack(gradients)
+
+    return Work(lambda: [w.histogram() for w in works], step)
+
+
+def kornia(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    """Gaussian kernels at the bins' centres, ``histogram`` and ``histogram2d``, with the paper's losses on top."""
+    import torch
+    from kornia.enhance import histogram, histogram2d
+
+    from benchmarks import dense as paper
+
+    X, Y, goal = (torch.from_numpy(a) for a in (x, y, target(case, y)))
+    centres = (torch.arange(case.bins, dtype=X.dtype) + 0.5) / case.bins
+    bandwidth = torch.tensor(case.bandwidth * math.pi / math.sqrt(3), dtype=X.dtype)  # the logistic's deviation
+    if case.task == "emd":
+
+        def alone(a: Any, b: Any) -> Any:
+            return histogram(a, centres, bandwidth)
+
+        def loss(a: Any, b: Any) -> Any:
+            return sum(paper.circular_squared_emd(p, q) for p, q in zip(alone(a, b), goal, strict=True))
+
+    else:
+
+        def alone(a: Any, b: Any) -> Any:
+            return histogram2d(a, b, centres, bandwidth)
+
+        def loss(a: Any, b: Any) -> Any:
+            return sum(paper.mi_distance(table) for table in alone(a, b))
+
+    return _torch(alone, loss, X, Y)
+
+
+def kornia_nmi(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    """``NMILossFromRef``, with kornia's default kernel."""
+    import torch
+    from kornia.losses import NMILossFromRef
+
+    X, Y = torch.from_numpy(x), torch.from_numpy(y)
+    module = NMILossFromRef(Y, num_bins=case.bins)
+    return _torch(None, lambda a, b: module(a).sum(), X, Y)
+
+
+def monai(kernel: str) -> Maker:
+    """``GlobalMutualInformationLoss`` with one of its two kernels."""
+
+    def make(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+        import torch
+        from monai.losses import GlobalMutualInformationLoss
+
+        module = GlobalMutualInformationLoss(kernel, num_bins=case.bins, reduction="sum").to(torch.from_numpy(x).dtype)
+        X, Y = (torch.from_numpy(a).reshape(case.batch, 1, case.side, case.side) for a in (x, y))
+        return _torch(None, lambda a, b: module(a, b), X, Y)
+
+    return make
+
+
+def nitorch(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    """nitorch's joint histogram: cubic B-splines, one node a bin, by ``grid_count`` of torch-interpol."""
+    import torch
+    from interpol import grid_count
+
+    from benchmarks import dense as paper
+
+    X, Y = (torch.from_numpy(a).reshape(case.batch, case.side, case.side) for a in (x, y))
+
+    def alone(a: Any, b: Any) -> Any:
+        nodes = torch.stack([a, b], dim=-1) * case.bins - 0.5
+        return grid_count(nodes, (case.bins, case.bins), interpolation=3, bound="zero", extrapolate=True) / X[0].numel()
+
+    return _torch(alone, lambda a, b: sum(paper.mi_distance(table) for table in alone(a, b)), X, Y)
+
+
+def pot(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    """POT's ``wasserstein_circle`` of order 1, of the pixels themselves: exact, without a histogram."""
+    import torch
+    from ot import wasserstein_circle
+
+    X, Y = torch.from_numpy(x), torch.from_numpy(y)
+    moved = torch.remainder(Y + 1 / 3, 1.0)
+    return _torch(None, lambda a, b: wasserstein_circle(a.T, moved.T, p=1).sum(), X, Y)
+
+
+def torch_histc(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    import torch
+
+    X = torch.from_numpy(x)
+    return Work(lambda: [torch.histc(row, case.bins, 0, 1) for row in X], None)
+
+
+def numpy_histogram(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    return Work(lambda: [np.histogram(row, case.bins, (0, 1)) for row in x], None)
+
+
+def numpy_histogram2d(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    ranges = ((0, 1), (0, 1))
+    return Work(lambda: [np.histogram2d(a, b, case.bins, ranges) for a, b in zip(x, y, strict=True)], None)
+
+
+OURS: dict[str, Maker] = {
+    "diffhist, torch": diffhist_torch,
+    "diffhist, NumPy": diffhist_numpy,
+    "diffhist, JAX": diffhist_jax,
+    "dense formula": dense,
+}
+ROWS: dict[str, dict[str, Maker]] = {
+    "emd": OURS
+    | {
+        "kornia histogram": kornia,
+        "POT wasserstein_circle": pot,
+        "torch.histc": torch_histc,
+        "np.histogram": numpy_histogram,
+    },
+    "mi": OURS
+    | {
+        "torch-interpol grid_count": nitorch,
+        "kornia histogram2d": kornia,
+        "kornia NMILossFromRef": kornia_nmi,
+        "MONAI, Gaussian": monai("gaussian"),
+        "MONAI, B-spline": monai("b-spline"),
+        "np.histogram2d": numpy_histogram2d,
+    },
+}
+SHORT = (
+    "diffhist, torch",
+    "diffhist, NumPy",
+    "dense formula",
+    "torch-interpol grid_count",
+    "torch.histc",
+    "np.histogram2d",
+)
