@@ -35,13 +35,13 @@ class differentiable:  # noqa: N801 - used as a decorator
         if any(isinstance(a, Traced) for a in given):
             return _record(call, given)
         if is_torch(given[0]):
-            from diffhist._torch import apply
+            from diffhist import _torch
 
-            return apply(call, *given)
+            return _torch.apply(call, *given)
         if is_jax(given[0]):
-            from diffhist._jax import apply
+            from diffhist import _jax
 
-            return apply(call, *given)
+            return _jax.apply(call, *given)
         return call.evaluate(*given)
 
 

@@ -1,7 +1,8 @@
 """Spreading pixels onto histograms, and the adjoint: gathering histograms at pixels.
 
-Three ways that agree to rounding (`_splines` to a few parts in a million), chosen by what they cost. Pixels are walked
-through in chunks, so that memory beyond the inputs and the tables does not grow with their number.
+Three ways that agree to rounding (the splines to a few parts in a million), chosen by what they cost: bands, splines
+and the dense way. Pixels are walked through in chunks, so that memory beyond the inputs and the tables does not grow
+with their number.
 """
 
 import itertools
@@ -18,23 +19,25 @@ TABLE = 3 << 19  # elements of the largest grid of splines
 LANES = 2  # parts of a single sample that are summed side by side, and then together
 
 
-def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[Sequence[int]]) -> Sequence[Any] | None:
+def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[Sequence[int]]) -> list[Any] | None:
     """How to evaluate each axis, by bands or by splines, whatever is cheapest; None for the dense way.
 
     The costs are nanoseconds a pixel, as measured with torch and NumPy on a CPU.
     """
     N, plane = x.shape[-1], len(axes) == 2
-    costs: list[tuple[float, Any]]
-    costs = [(sum(a.bins for a in axes) * 1.0 + math.prod([a.bins for a in axes]) * 0.03 if plane else axes[0].bins * 1.5, None)]
-    kinds = [Band]
+    bins = [a.bins for a in axes]
+    best, cost = None, sum(bins) * 1.0 + math.prod(bins) * 0.03 if plane else bins[0] * 1.5
+    kinds: list[Any] = [Band]
     if dtype == xp.float32 and is_mutable(x) and all(o <= 1 for order in orders for o in order):
         kinds.append(Spline)
     for chosen in itertools.product(kinds, repeat=len(axes)):
         ways = [kind(xp, a, dtype, plane=plane) for kind, a in zip(chosen, axes, strict=True)]
         size = math.prod([w.size for w in ways])
-        if Spline not in chosen or (size <= TABLE and all(w.reach <= 2 * w.axis.bins for w in ways)):
-            costs.append((math.prod([w.taps for w in ways]) * 1.2 + 4.0 * size / N, ways))
-    return min(costs, key=lambda c: c[0])[1]
+        each = math.prod([w.taps for w in ways]) * 1.2 + 3.0 * size / max(1, N)
+        usable = Spline not in chosen or (size <= TABLE and all(w.reach <= 2 * w.axis.bins for w in ways))
+        if usable and each < cost:
+            best, cost = ways, each
+    return best
 
 
 def _parts(total: int, each: int) -> Iterator[slice]:
@@ -59,19 +62,23 @@ def spread(
     if bridge := compiler(coordinates[0]):
         return bridge.spread(coordinates, weights, axes, orders, dtype)
     ways = _ways(xp, axes, coordinates[0], dtype, [orders])
-    rows = coordinates[0].shape[0]
-    if ways is not None and len(ways) == 2:  # one table at a time
-        step = max(1, TABLE // math.prod(w.size for w in ways))
-    else:
-        step = max(1, rows)
     done = []
-    for start in range(0, max(1, rows), step):
-        part = slice(start, start + step)
-        pixels = [c[part, :] for c in coordinates]
-        w = None if weights is None else weights[part, :]
-        one = _spread_dense if ways is None else _spread_taps
-        done.append(one(xp, pixels, w, axes if ways is None else ways, orders, dtype))
+    for rows in _rows(ways, coordinates[0].shape[0]):
+        pixels = [c[rows, :] for c in coordinates]
+        w = None if weights is None else weights[rows, :]
+        if ways is None:
+            done.append(_spread_dense(xp, pixels, w, axes, orders, dtype))
+        else:
+            done.append(_spread_taps(xp, pixels, w, ways, orders, dtype))
     return done[0] if len(done) == 1 else xp.concat(done, axis=0)
+
+
+def _rows(ways: Any, total: int) -> Iterator[slice]:
+    """Samples to take at a time: of two axes, no more than have their tables within `TABLE`."""
+    table = 1 if ways is None or len(ways) == 1 else math.prod([w.size for w in ways])
+    step = max(1, TABLE // table)
+    for start in range(0, max(1, total), step):
+        yield slice(start, start + step)
 
 
 def _spread_dense(xp: Any, pixels: Any, weights: Any, axes: Any, orders: Any, dtype: Any) -> Array:
@@ -141,17 +148,13 @@ def gather(
     if bridge := compiler(coordinates[0]):
         return bridge.gather(h, coordinates, axes, orders, dtype)
     ways = _ways(xp, axes, coordinates[0], dtype, orders)
-    rows = coordinates[0].shape[0]
     h = xp.astype(h, dtype, copy=False)
     if ways is None:
         return _gather_dense(xp, h, coordinates, axes, orders, dtype)
-    if len(ways) == 1:
-        return _gather_taps(xp, h, coordinates, ways, orders, dtype)
-    step = max(1, TABLE // math.prod(w.size for w in ways))
-    done = []
-    for start in range(0, max(1, rows), step):
-        part = slice(start, start + step)
-        done.append(_gather_taps(xp, h[part, ...], [c[part, :] for c in coordinates], ways, orders, dtype))
+    done = [
+        _gather_taps(xp, h[rows, ...], [c[rows, :] for c in coordinates], ways, orders, dtype)
+        for rows in _rows(ways, coordinates[0].shape[0])
+    ]
     return done[0] if len(done) == 1 else [xp.concat(list(d), axis=0) for d in zip(*done, strict=True)]
 
 

@@ -4,17 +4,15 @@ import functools
 from typing import Any
 
 import jax
+import jax.experimental
 
 from diffhist._autodiff import Call
 
 
 def exact_sums() -> Any:
     """A context in which sums can be float64: by default JAX turns it into float32, which stagnates."""
-    if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(True)
-    from jax.experimental import enable_x64
-
-    return enable_x64()
+    newer = getattr(jax, "enable_x64", None)
+    return newer(True) if newer else getattr(jax.experimental, "enable_x64")()  # noqa: B009 - gone since JAX 0.8
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -29,8 +29,8 @@ def depth(xp: Any, dtype: Any) -> float:
     return 36.0 if xp.finfo(dtype).bits == 64 else 16.7
 
 
-def coordinate(xp: Any, x: Array, axis: Axis, reach: int) -> tuple[Array, Array | float]:
-    """x in units of bins, brought into the range as the boundary says, and the sign of du/dx (-1 in a mirror).
+def coordinate(xp: Any, x: Array, axis: Axis, reach: int) -> tuple[Array, Array]:
+    """x in units of bins, brought into the range as the boundary says, and the sign of du/dx: -1 in a mirror.
 
     Under an open boundary, what is more than ``reach`` bins outside meets no bin, and is left just there.
     """
@@ -136,12 +136,12 @@ class Band:
         return unfold(self.xp, h, self.axis, self.pad)
 
 
-def mirrored(sign: Array | float, order: int) -> bool:
+def mirrored(sign: Array, order: int) -> bool:
     """Whether a derivative of this order changes its sign in a mirror."""
     return order % 2 == 1 and not isinstance(sign, float)
 
 
-def _by_x(masses: Array, axis: Axis, sign: Array | float, order: int) -> Array:
+def _by_x(masses: Array, axis: Axis, sign: Array, order: int) -> Array:
     """Derivatives by u (B, ..., n) -> derivatives by x."""
     if order:
         masses = masses * axis.step**-order

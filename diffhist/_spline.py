@@ -79,7 +79,7 @@ class Spline:
 
 
 def _bspline(t: Array, degree: int) -> list[Array]:
-    """The ``degree`` + 1 B-splines (2 or 5) that are not 0 at t in [0, 1] of a cell, times the factorial of the degree."""
+    """The ``degree`` + 1 B-splines (2 or 5) that reach t in [0, 1] of a cell, times the factorial of the degree."""
     rest = 1.0 - t
     t2, rest2 = t * t, rest * rest
     if degree == 2:
@@ -109,9 +109,9 @@ def _coefficients(width: float, degree: int, fineness: int, reach: int, order: i
         right[c : c + degree + 1] += seen[c]
     found = np.linalg.solve(normal, right)
     # The masses of all bins add up to 1, and their derivatives to 0, exactly: what is missing goes where the mass is.
-    rows = np.zeros(math.ceil(len(found) / M) * M)
-    rows[: len(found)] = found
-    rows = rows.reshape(-1, M)
+    padded = np.zeros(math.ceil(len(found) / M) * M)
+    padded[: len(found)] = found
+    rows = padded.reshape(-1, M)
     bell = np.abs(rows) + 1e-300
     rows += ((0.0 if order else 1.0) - rows.sum(0)) * bell / bell.sum(0)
     return rows.ravel()[: len(found)] / scale

@@ -100,10 +100,8 @@ def _flat(axes: Sequence[Axis]) -> tuple[list[int], list[float], str]:
 
 
 def _axes(bins: Sequence[int], grid: Sequence[float], boundaries: str) -> list[Axis]:
-    return [
-        Axis(b, *grid[3 * n : 3 * n + 3], edge)
-        for n, (b, edge) in enumerate(zip(bins, boundaries.split(","), strict=True))
-    ]
+    edges = boundaries.split(",")
+    return [Axis(b, grid[3 * n], grid[3 * n + 1], grid[3 * n + 2], edges[n]) for n, b in enumerate(bins)]
 
 
 @torch.library.custom_op("diffhist::spread", mutates_args=())

@@ -11,6 +11,7 @@ from diffhist._array import (
     compute_dtype,
     device,
     divide_or_zero,
+    index_dtype,
     log_or_zero,
     namespace,
     sample_axes,
@@ -282,15 +283,14 @@ def mi_floor(
         raise ValueError(f"`draws` must be an integer of at least 1, got {draws!r}")
     x, y, weights = samples(x, y, weights, axis=axis)
     xp, rng = namespace(x), np.random.default_rng(seed)
-    total = None
+    total: Any = 0.0
     for _ in builtins.range(draws):
-        order = xp.asarray(rng.permutation(x.shape[-1]), device=device(x))
+        order = xp.asarray(rng.permutation(x.shape[-1]), dtype=index_dtype(xp, x), device=device(x))
         both = None if weights is None else weights * xp.take(weights, order, axis=-1)
         table = joint_histogram(
             x, xp.take(y, order, axis=-1), bins, range, bandwidth=bandwidth, boundary=boundary, weights=both
         )
-        each = 1.0 - mi_distance(table)
-        total = each if total is None else total + each
+        total = total + (1.0 - mi_distance(table))
     return total * (1.0 / draws)
 
 
