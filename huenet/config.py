@@ -151,7 +151,7 @@ PRESETS: dict[str, dict[str, tuple[Any, str]]] = {
         "size": (64, "minutes on two CPU cores"),
         "batch_size": (8, "minutes on two CPU cores"),
         "width": (16, "minutes on two CPU cores"),
-        "steps": (1000, "minutes on two CPU cores"),
+        "steps": (600, "minutes on two CPU cores"),
         "lr": (1e-3, "few steps, a small network"),
         "ema": (0.99, "few steps"),
         "val_every": (200, "few steps"),

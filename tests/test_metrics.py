@@ -65,9 +65,9 @@ def test_relative_mi_is_1_for_itself_and_for_any_relabelling(pictures):
 
 def test_incoherence_counts_neighbours_across_red_by_the_smaller_chroma():
     hue = np.array([[0.95, 0.05, 0.55]])
-    chroma = np.array([[1.0, 0.5, 0.25]])
-    assert incoherence(hue, chroma) == pytest.approx((0.5 * 0.1 + 0.25 * 0.5) / 0.75)
-    assert incoherence(hue.T, chroma.T) == pytest.approx((0.5 * 0.1 + 0.25 * 0.5) / 0.75)
+    chroma = np.array([[1.0, 0.5, 0.3]])
+    assert incoherence(hue, chroma) == pytest.approx((0.5 * 0.1 + 0.3 * 0.5) / 0.8)
+    assert incoherence(hue.T, chroma.T) == pytest.approx((0.5 * 0.1 + 0.3 * 0.5) / 0.8)
     assert incoherence(hue, np.zeros((1, 3))) == 0
 
 

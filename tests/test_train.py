@@ -198,6 +198,7 @@ def test_a_loss_that_is_not_finite_goes_back_once_and_ends_twice(folder, tmp_pat
     assert "emd became infinite or NaN by step 6: back to step 4" in printed.err + printed.out
     tensors, meta = checkpoint.load(tmp_path / "once" / CHECKPOINT)
     assert meta["step"] == 8
+    assert meta["sampler"]["position"] == 4 * (8 + 2)  # the pairs that led to trouble are left behind
     assert all(tensor.isfinite().all() for tensor in tensors.values() if tensor.is_floating_point())
 
     calls, bad = 0, {6, 7}
