@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -30,13 +31,13 @@ class Case:
         return self.width / self.bins
 
 
-SWEEPS: dict[str, tuple[float, ...]] = {
+SWEEPS: dict[str, tuple[Any, ...]] = {
     "side": (32, 64, 128, 256, 512, 1024),
     "bins": (32, 64, 128, 256, 512, 1024, 2048, 4096),
     "batch": (1, 2, 4, 8, 16, 32),
     "width": (0.1, 0.2, 0.4, 1.0, 3.0, 10.0),
 }
-SHORT_SWEEPS: dict[str, tuple[float, ...]] = {
+SHORT_SWEEPS: dict[str, tuple[Any, ...]] = {
     "side": (32, 128, 256, 512, 1024),
     "bins": (32, 256, 1024, 4096),
     "batch": (1, 8, 32),
@@ -49,7 +50,7 @@ def base(task: str) -> list[Case]:
     return [Case(task), Case(task, content="hue")]
 
 
-def swept(task: str, sweeps: dict[str, tuple[float, ...]]) -> Iterator[Case]:
+def swept(task: str, sweeps: dict[str, tuple[Any, ...]]) -> Iterator[Case]:
     """The base case with one factor changed, all other values of all factors in turn."""
     for factor, values in sweeps.items():
         for value in values:

@@ -46,7 +46,8 @@ class Worker:
         return self._answer()
 
     def _answer(self) -> Any:
-        assert self.process.stdout is not None and self.process.stderr is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
         line = self.process.stdout.readline()
         if line:
             return json.loads(line)

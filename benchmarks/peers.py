@@ -17,7 +17,7 @@ from benchmarks.cases import Case
 
 
 class Work(NamedTuple):
-    """What an implementation offers to the clock; its kernel is the paper's, or one of its own."""
+    """What an implementation offers to the clock."""
 
     histogram: Callable[[], Any] | None
     step: Callable[[], tuple[Any, Any]] | None
@@ -72,10 +72,10 @@ def diffhist_jax(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
     import jax
 
     histogram, loss = _losses(case, jax.numpy.asarray(target(case, y)))
-    x, y = jax.numpy.asarray(x), jax.numpy.asarray(y)
-    alone = jax.jit(histogram).lower(x, y).compile()
-    step = jax.jit(jax.value_and_grad(loss)).lower(x, y).compile()
-    return Work(lambda: jax.block_until_ready(alone(x, y)), lambda: jax.block_until_ready(step(x, y)))
+    pair = jax.numpy.asarray(x), jax.numpy.asarray(y)
+    alone = jax.jit(histogram).lower(*pair).compile()
+    step = jax.jit(jax.value_and_grad(loss)).lower(*pair).compile()
+    return Work(lambda: jax.block_until_ready(alone(*pair)), lambda: jax.block_until_ready(step(*pair)))
 
 
 def _torch(histogram: Callable[..., Any] | None, loss: Callable[..., Any], x: Any, y: Any) -> Work:
@@ -101,30 +101,29 @@ def dense(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
     from benchmarks import dense as paper
 
     options = case.bins, case.bandwidth
-    rows = list(zip(*(torch.from_numpy(a) for a in (x, y, target(case, y))), strict=True))
-    works = []
-    for a, b, goal in rows:
-        if case.task == "emd":
-            work = _torch(
-                lambda a, b: paper.histogram(a, *options),
-                lambda a, b, goal=goal: paper.circular_squared_emd(paper.histogram(a, *options), goal),
-                a,
-                b,
-            )
-        else:
-            work = _torch(
-                lambda a, b: paper.joint_histogram(a, b, *options),
-                lambda a, b: paper.mi_distance(paper.joint_histogram(a, b, *options)),
-                a,
-                b,
-            )
-        works.append(work)
+
+    def histogram(a: Any, b: Any) -> Any:
+        return paper.histogram(a, *options) if case.task == "emd" else paper.joint_histogram(a, b, *options)
+
+    def loss(a: Any, b: Any, goal: Any) -> Any:
+        table = histogram(a, b)
+        return paper.circular_squared_emd(table, goal) if case.task == "emd" else paper.mi_distance(table)
+
+    X, Y, goals = (torch.from_numpy(a) for a in (x, y, target(case, y)))
+
+    def alone() -> Any:
+        return [histogram(a, b) for a, b in zip(X, Y, strict=True)]
 
     def step() -> tuple[Any, Any]:
-        values, gradients = zip(*(w.step() for w in works), strict=True)
-        return sum(values), torch.stack(gradients)
+        total, gradients = 0.0, []
+        for a, b, goal in zip(X, Y, goals, strict=True):
+            a = a.clone().requires_grad_()
+            value = loss(a, b, goal)
+            gradients.append(torch.autograd.grad(value, a)[0])
+            total = total + value.detach()
+        return total, torch.stack(gradients)
 
-    return Work(lambda: [w.histogram() for w in works], step)
+    return Work(alone, step)
 
 
 def kornia(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
@@ -253,4 +252,12 @@ SHORT = (
     "torch-interpol grid_count",
     "torch.histc",
     "np.histogram2d",
+)
+MATRIX = (  # make N x K matrices
+    "dense formula",
+    "kornia histogram",
+    "kornia histogram2d",
+    "kornia NMILossFromRef",
+    "MONAI, Gaussian",
+    "MONAI, B-spline",
 )
