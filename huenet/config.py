@@ -138,8 +138,8 @@ _CIRCLE: dict[str, tuple[Any, str]] = {
     "flip": ("horizontal", "photographs have an up"),
     "ema": (0.999, "averaged weights give steadier pictures"),
     "decay_from": (0.5, "a falling rate settles the pictures"),
-    "lambda_emd": (20.0, "at 100 the histogram is bought with speckle and rainbows"),
-    "lambda_smooth": (400.0, "mutual information does not see bands within one petal"),
+    "lambda_emd": (10.0, "at 100 the histogram is bought with speckle and rainbows"),
+    "lambda_smooth": (1000.0, "mutual information does not see bands within one petal"),
     "gamma_mi": (5.0, "the smoothness and the prior already keep the source's structure"),
 }
 

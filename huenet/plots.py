@@ -74,7 +74,7 @@ def curves(records: Sequence[dict[str, Any]], config: Config) -> Figure:
     panels = {
         "generator's terms (weighted)": ("emd", "mi", "adversarial", "smooth"),
         "discriminator's loss": ("discriminator",),
-        "validation: circular EMD to the target": ("val/emd_output", "val/emd_source"),
+        "validation: circular EMD to the target": ("val/emd_output", "val/emd_source", "val/chroma_emd_output"),
         "validation: hue incoherence": ("val/incoherence_output", "val/incoherence_source"),
         "validation: relative MI of source and output": ("val/relative_mi", "val/relative_mi_floor"),
     }
