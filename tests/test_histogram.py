@@ -31,14 +31,19 @@ CASES = {
     "weights of sums": ((50,), (50,), {"bins": 16, "normalize": False}),
     "weights of an image": ((3, 4, 5), (4, 5), {"bins": 6, "axis": (-2, -1)}),
     "weights of a sample": ((3, 20), (3, 1), {"bins": 6}),
+    "many pixels": ((3000,), None, {"bins": 64}),
+    "many pixels of a weight": ((3001,), (3001,), {"bins": 64}),
+    "many pixels of two images": ((2, 50, 60), (50, 60), {"bins": 50, "range": (-1.0, 3.0), "axis": (-2, -1)}),
+    "many pixels of a sharp kernel": ((3000,), None, {"bins": 64, "bandwidth": 0.1 / 64}),
+    "many pixels of a wide kernel": ((3000,), None, {"bins": 128, "bandwidth": 2 / 128, "normalize": False}),
     "weight for all": ((3, 20), (), {"bins": 6, "normalize": False}),
 }
 
 
-def positions(rng, shape, options):
+def positions(rng, shape, options, outside=0.2):
     """Values inside the range, on its edges and a little outside."""
     lo, hi = options.get("range", (0.0, 1.0))
-    x = rng.uniform(-0.2, 1.2, shape)
+    x = rng.uniform(-outside, 1 + outside, shape)
     x.flat[::7] = np.round(x.flat[::7] * options["bins"]) / options["bins"]
     return lo + (hi - lo) * x
 
@@ -46,7 +51,11 @@ def positions(rng, shape, options):
 def make_case(name, rng, dtype):
     """float64 copies of inputs that `dtype` holds exactly."""
     x_shape, w_shape, options = CASES[name]
-    x = positions(rng, x_shape, options).astype(dtype).astype(np.float64)
+    x = (
+        positions(rng, x_shape, options, 0.0 if name.startswith("many pixels") else 0.2)
+        .astype(dtype)
+        .astype(np.float64)
+    )
     weights = None
     if w_shape is not None:
         weights = (

@@ -30,6 +30,11 @@ CASES = {
     "first axis": ((20, 3), None, {"bins": 6, "axis": 0}),
     "image axes": ((2, 4, 5), None, {"bins": (6, 7), "axis": (-2, -1)}),
     "outer axes": ((4, 2, 5), None, {"bins": 6, "axis": (0, 2), "normalize": False}),
+    "many pixels": ((4000,), None, {"bins": 64}),
+    "many pixels of a weight": ((4001,), (4001,), {"bins": (64, 32)}),
+    "many pixels of two images": ((2, 60, 80), (60, 80), {"bins": (32, 64), "axis": (1, 2)}),
+    "many pixels of two kernels": ((4000,), None, {"bins": (64, 16), "bandwidth": (0.1 / 64, None)}),
+    "many pixels of a wide kernel": ((4000,), None, {"bins": 64, "bandwidth": 1 / 64, "normalize": False}),
     "weights": ((50,), (50,), {"bins": 8}),
     "weights of sums": ((50,), (50,), {"bins": 8, "normalize": False}),
     "weights of an image": ((3, 4, 5), (4, 5), {"bins": 6, "axis": (-2, -1)}),
@@ -39,10 +44,10 @@ CASES = {
 
 def make_case(name, rng, dtype):
     shape, w_shape, options = CASES[name]
-    pixels = []
+    outside, pixels = 0.0 if name.startswith("many pixels") else 0.2, []
     for one in reference.pair(options):
         lo, hi = one["range"]
-        places = rng.uniform(-0.2, 1.2, shape)
+        places = rng.uniform(-outside, 1 + outside, shape)
         places.flat[::5] = np.round(places.flat[::5] * one["bins"]) / one["bins"]
         pixels.append((lo + (hi - lo) * places).astype(dtype).astype(np.float64))
     weights = None
