@@ -216,19 +216,15 @@ def _image(name: str, image: Any) -> Tensor:
         raise ValueError(f"`{name}` must be of shape (B, C, H, W), got {tuple(image.shape)}")
     if not image.is_floating_point():
         raise TypeError(f"`{name}` must be of a floating dtype, got {image.dtype}; convert it first")
-    return _full(image)
+    return image.float() if image.dtype in (torch.float16, torch.bfloat16) else image
 
 
 def _map(name: str, weights: Tensor | None, image: Tensor) -> Tensor | None:
-    if weights is None:
-        return None
-    if weights.ndim != 4 or any(n not in (1, m) for n, m in zip(weights.shape, image.shape, strict=True)):
+    if weights is not None and (
+        weights.ndim != 4 or any(n not in (1, m) for n, m in zip(weights.shape, image.shape, strict=True))
+    ):
         raise ValueError(
             f"`{name}` must be of shape (B, 1, H, W) or (B, C, H, W) for images {tuple(image.shape)}, "
             f"got {tuple(weights.shape)}"
         )
-    return _full(weights)
-
-
-def _full(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+    return weights
