@@ -196,6 +196,17 @@ def test_float32_stays_within_5e_6(boundary, stride, hues, rng):
         assert_allclose(got, want, rtol=0, atol=1e-4 * scale, err_msg=name)
 
 
+@pytest.mark.parametrize("bins", [6, 64, 256])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_constant_images(xp, boundary, bins, rng):
+    """Here no error averages out."""
+    for value in (0.0, 0.5, *rng.random(6)):
+        x = np.full(5000, value, np.float32)
+        want = reference.soft_histogram(x[:1], bins=bins, boundary=boundary)
+        got = to_numpy(soft_histogram(xp.asarray(x), bins, boundary=boundary))
+        assert_allclose(got, want, rtol=0, atol=5e-6 * want.max(), err_msg=str(value))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_ten_million_equal_pixels(xp, boundary):

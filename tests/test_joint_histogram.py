@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from arrays import from_numpy, gradients, value_and_gradients
+from arrays import from_numpy, gradients, to_numpy, value_and_gradients
 from cases import BOUNDARIES, contents, rounding, samples, strides, sum_to
 from hypothesis import given
 from hypothesis import strategies as st
@@ -189,6 +189,17 @@ def test_float32_gradient_of_mi_within_1e_4(boundary, stride, hues, rng):
             for got_one, want_one in zip(got, want, strict=True):
                 scale = np.abs(want_one).max()
                 assert_allclose(got_one, want_one, rtol=0, atol=1e-4 * scale, err_msg=f"{name}, {partner}")
+
+
+@pytest.mark.parametrize("bins", [6, (64, 16)], ids=str)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_constant_images(xp, boundary, bins, rng):
+    """Here no error averages out."""
+    for values in ((0.0, 0.5), *rng.random((5, 2))):
+        x, y = (np.full(10000, value, np.float32) for value in values)
+        want = reference.joint_histogram(x[:1], y[:1], bins=bins, boundary=boundary)
+        got = to_numpy(joint_histogram(xp.asarray(x), xp.asarray(y), bins, boundary=boundary))
+        assert_allclose(got, want, rtol=0, atol=2e-5 * want.max(), err_msg=str(values))
 
 
 @pytest.mark.slow
