@@ -263,7 +263,7 @@ def vjp(
     >>> import diffhist
     >>> value, pullback = diffhist.vjp(diffhist.squared_emd, np.array([1.0, 0.0]), np.array([0.0, 1.0]))
     >>> float(value), pullback(np.array(1.0))
-    (1.0, (array([2., 0.]), array([-2.,  0.])))
+    (1.0, (array([2., 0.]), array([-2., -0.])))
     """
     if is_torch(arrays[0]):
         from diffhist._torch import vjp as bridge

@@ -5,6 +5,7 @@ and the dense way. Pixels are walked through in chunks, so that memory beyond th
 with their number.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,13 @@ from diffhist._kernel import Axis, Band, dense, depth
 from diffhist._spline import Spline
 
 CHUNK = 1 << 20  # elements of the temporaries that are alive at once
-TABLE = 3 << 19  # elements of the largest grid of splines
+TABLE = 3 << 19  # elements of the largest grid of splines; of twice as many to gather, in single precision
 LANES = 2  # parts of a single sample that are summed side by side, and then together
 
 
-def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[Sequence[int]]) -> list[Any] | None:
+def _ways(
+    xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[Sequence[int]], *, gathers: bool
+) -> list[Any] | None:
     """How to evaluate each axis, by bands or by splines, whatever is cheapest; None for the dense way.
 
     The costs are nanoseconds a pixel, as measured with torch and NumPy on a CPU.
@@ -29,12 +32,14 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     best, cost = None, sum(bins) * 1.0 + math.prod(bins) * 0.03 if plane else bins[0] * 1.5
     kinds: list[Any] = [Band]
     if dtype == xp.float32 and is_mutable(x) and all(o <= 1 for order in orders for o in order):
-        kinds.append(Spline)
+        kinds.append(functools.partial(Spline, plane=plane, gathers=gathers))
     for chosen in itertools.product(kinds, repeat=len(axes)):
-        ways = [kind(xp, a, dtype, plane=plane) for kind, a in zip(chosen, axes, strict=True)]
+        ways = [kind(xp, a, dtype) for kind, a in zip(chosen, axes, strict=True)]
         size = math.prod([w.size for w in ways])
         each = math.prod([w.taps for w in ways]) * 1.2 + 3.0 * size / max(1, N)
-        usable = Spline not in chosen or (size <= TABLE and all(w.reach <= 2 * w.axis.bins for w in ways))
+        largest = TABLE * 2 if gathers else TABLE
+        fits = size <= largest and all(w.reach <= 2 * w.axis.bins for w in ways)
+        usable = all(kind is Band for kind in chosen) or fits
         if usable and each < cost:
             best, cost = ways, each
     return best
@@ -61,7 +66,7 @@ def spread(
     """sum_i w_i prod_j pi_k^(order_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
     if bridge := compiler(coordinates[0]):
         return bridge.spread(coordinates, weights, axes, orders, dtype)
-    ways = _ways(xp, axes, coordinates[0], dtype, [orders])
+    ways = _ways(xp, axes, coordinates[0], dtype, [orders], gathers=False)
     done = []
     for rows in _rows(ways, coordinates[0].shape[0]):
         pixels = [c[rows, :] for c in coordinates]
@@ -78,7 +83,7 @@ def _rows(ways: Any, total: int) -> Iterator[slice]:
     table = 1 if ways is None or len(ways) == 1 else math.prod([w.size for w in ways])
     step = max(1, TABLE // table)
     for start in range(0, max(1, total), step):
-        yield slice(start, start + step)
+        yield slice(start, min(total, start + step))
 
 
 def _spread_dense(xp: Any, pixels: Any, weights: Any, axes: Any, orders: Any, dtype: Any) -> Array:
@@ -147,7 +152,7 @@ def gather(
     """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
     if bridge := compiler(coordinates[0]):
         return bridge.gather(h, coordinates, axes, orders, dtype)
-    ways = _ways(xp, axes, coordinates[0], dtype, orders)
+    ways = _ways(xp, axes, coordinates[0], dtype, orders, gathers=True)
     h = xp.astype(h, dtype, copy=False)
     if ways is None:
         return _gather_dense(xp, h, coordinates, axes, orders, dtype)

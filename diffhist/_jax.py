@@ -12,7 +12,7 @@ from diffhist._autodiff import Call
 def exact_sums() -> Any:
     """A context in which sums can be float64: by default JAX turns it into float32, which stagnates."""
     newer = getattr(jax, "enable_x64", None)
-    return newer(True) if newer else getattr(jax.experimental, "enable_x64")()  # noqa: B009 - gone since JAX 0.8
+    return newer(True) if newer is not None else getattr(jax.experimental, "enable_x64")()  # noqa: B009 - gone since JAX 0.8
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

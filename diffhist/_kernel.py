@@ -102,10 +102,9 @@ def unfold(xp: Any, h: Array, axis: Axis, pad: int) -> Array:
 class Band:
     """One coordinate's own bins: a pixel meets the 2R + 1 around it, beyond which the kernel is below rounding."""
 
-    def __init__(self, xp: Any, axis: Axis, dtype: Any, *, plane: bool):
+    def __init__(self, xp: Any, axis: Axis, dtype: Any):
         self.xp, self.axis, self.dtype = xp, axis, dtype
-        # Two axes in float32: (2R + 1)^2 bins a pixel, so R stops at 5e-7.
-        self.reach = axis.reach(14.5 if plane and dtype == xp.float32 else depth(xp, dtype))
+        self.reach = axis.reach(depth(xp, dtype))
         self.taps = 2 * self.reach + 1
         self.pad = self.taps if axis.boundary == "open" else self.reach
         self.size = axis.bins + 2 * self.pad
