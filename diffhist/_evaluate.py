@@ -16,13 +16,11 @@ from diffhist._kernel import Axis, Band, dense, depth
 from diffhist._spline import Spline
 
 CHUNK = 1 << 20  # elements of the temporaries that are alive at once
-TABLE = 3 << 19  # elements of the largest grid of splines; of twice as many to gather, in single precision
+TABLE = 3 << 19  # elements of the largest grid of splines
 LANES = 2  # parts of a single sample that are summed side by side, and then together
 
 
-def _ways(
-    xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[Sequence[int]], *, gathers: bool
-) -> list[Any] | None:
+def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[Sequence[int]]) -> list[Any] | None:
     """How to evaluate each axis, by bands or by splines, whatever is cheapest; None for the dense way.
 
     The costs are nanoseconds a pixel, as measured with torch and NumPy on a CPU.
@@ -32,13 +30,12 @@ def _ways(
     best, cost = None, sum(bins) * 1.0 + math.prod(bins) * 0.03 if plane else bins[0] * 1.5
     kinds: list[Any] = [Band]
     if dtype == xp.float32 and is_mutable(x) and all(o <= 1 for order in orders for o in order):
-        kinds.append(functools.partial(Spline, plane=plane, gathers=gathers))
+        kinds.append(functools.partial(Spline, plane=plane))
     for chosen in itertools.product(kinds, repeat=len(axes)):
         ways = [kind(xp, a, dtype) for kind, a in zip(chosen, axes, strict=True)]
         size = math.prod([w.size for w in ways])
         each = math.prod([w.taps for w in ways]) * 1.2 + 3.0 * size / max(1, N)
-        largest = TABLE * 2 if gathers else TABLE
-        fits = size <= largest and all(w.reach <= 2 * w.axis.bins for w in ways)
+        fits = size <= TABLE and all(w.reach <= 2 * w.axis.bins for w in ways)
         usable = all(kind is Band for kind in chosen) or fits
         if usable and each < cost:
             best, cost = ways, each
@@ -66,7 +63,7 @@ def spread(
     """sum_i w_i prod_j pi_k^(order_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
     if bridge := compiler(coordinates[0]):
         return bridge.spread(coordinates, weights, axes, orders, dtype)
-    ways = _ways(xp, axes, coordinates[0], dtype, [orders], gathers=False)
+    ways = _ways(xp, axes, coordinates[0], dtype, [orders])
     done = []
     for rows in _rows(ways, coordinates[0].shape[0]):
         pixels = [c[rows, :] for c in coordinates]
@@ -152,7 +149,7 @@ def gather(
     """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
     if bridge := compiler(coordinates[0]):
         return bridge.gather(h, coordinates, axes, orders, dtype)
-    ways = _ways(xp, axes, coordinates[0], dtype, orders, gathers=True)
+    ways = _ways(xp, axes, coordinates[0], dtype, orders)
     h = xp.astype(h, dtype, copy=False)
     if ways is None:
         return _gather_dense(xp, h, coordinates, axes, orders, dtype)

@@ -19,11 +19,11 @@ class Spline:
     """One coordinate on a grid of ``fineness`` nodes a bin.
 
     One histogram axis takes quadratic splines on a very fine grid (3 nodes a pixel, error 3e-6 of the largest bin). The
-    grid of two axes must be coarse, and takes quintic ones (36 nodes a pixel, error 9e-6 of the largest cell); to gather,
-    in single precision, it may be finer (error of the derivative 7e-6).
+    grid of two axes must be coarser, and takes quintic ones (36 nodes a pixel): with many bins, an error of 9e-6 of the
+    largest cell keeps it within a core's reach; with few, 2e-6 costs nothing.
     """
 
-    def __init__(self, xp: Any, axis: Axis, dtype: Any, *, plane: bool, gathers: bool):
+    def __init__(self, xp: Any, axis: Axis, dtype: Any, *, plane: bool):
         self.xp, self.axis, self.dtype = xp, axis, dtype
         self.degree, nodes_per_width, self.run = (5, 2.0 if gathers else 1.6, 32) if plane else (2, 9.6, 128)
         self.taps = self.degree + 1
