@@ -119,8 +119,11 @@ def _spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dty
             table = scatter_add(xp, table, index, seen, i * stride)
     if rows > B:
         table = xp.sum(table, axis=0, keepdims=True)
-    h = ways[-1].collect(xp.reshape(table, (B, *(w.size for w in ways))), orders[-1])
-    if len(ways) == 2:
+    if len(ways) == 1:
+        h = ways[0].collect(table, orders[0])
+    else:
+        grid = xp.reshape(table, (B, ways[0].size, ways[1].size))
+        h = xp.concat([ways[1].collect(grid[:, part, :], orders[1]) for part in _strips(ways)], axis=1)
         h = xp.matrix_transpose(ways[0].collect(xp.matrix_transpose(h), orders[0]))
     return h + 0.0 * xp.sum(h, axis=tuple(range(1, h.ndim)), keepdims=True)  # one NaN makes the sample NaN
 
@@ -193,6 +196,13 @@ def _gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: 
 
 def _expanded(xp: Any, h: Array, ways: Any, order: Sequence[int]) -> Array:
     """The table (B, size) that pixels see under an order of derivatives."""
-    if len(ways) == 2:
-        h = xp.matrix_transpose(ways[0].expand(xp.matrix_transpose(h), order[0]))
-    return xp.reshape(ways[-1].expand(h, order[-1]), (h.shape[0], -1))
+    if len(ways) == 1:
+        return ways[0].expand(h, order[0])
+    h = xp.matrix_transpose(ways[0].expand(xp.matrix_transpose(h), order[0]))
+    h = xp.concat([ways[1].expand(h[:, part, :], order[1]) for part in _strips(ways)], axis=1)
+    return xp.reshape(h, (h.shape[0], -1))
+
+
+def _strips(ways: Any) -> Iterator[slice]:
+    """Rows of a table of two axes to take at a time."""
+    return _parts(ways[0].size, 8 * ways[1].size)

@@ -6,7 +6,7 @@ once by least squares. For float32 alone: the splines stand for the kernel to a 
 
 import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,14 @@ from diffhist._kernel import Axis, coordinate, depth, edges, fold, mirrored, unf
 class Spline:
     """One coordinate on a grid of ``fineness`` nodes a bin.
 
-    One histogram axis takes quadratic splines on a very fine grid (3 nodes a pixel, error 3e-6 of the largest bin). The
+    One histogram axis takes quadratic splines on a very fine grid (3 nodes a pixel, error 4e-6 of the largest bin). The
     grid of two axes must be coarser, and takes quintic ones (36 nodes a pixel): with many bins, an error of 9e-6 of the
     largest cell keeps it within a core's reach; with few, 2e-6 costs nothing.
     """
 
     def __init__(self, xp: Any, axis: Axis, dtype: Any, *, plane: bool):
         self.xp, self.axis, self.dtype = xp, axis, dtype
-        self.degree, nodes_per_width, self.run = (5, 2.0 if gathers else 1.6, 32) if plane else (2, 9.6, 128)
+        self.degree, nodes_per_width = (5, 2.0 if axis.bins <= 128 else 1.6) if plane else (2, 11.2)
         self.taps = self.degree + 1
         self.fineness = max(1, math.ceil(nodes_per_width / axis.width))
         self.reach = axis.reach(depth(xp, dtype))
@@ -33,6 +33,11 @@ class Spline:
         self.pad = 0 if self.origin else self.reach + 1 + math.ceil(self.degree / self.fineness)
         self.cells = (axis.bins + 2 * self.origin) * self.fineness
         self.size = self.cells + self.degree
+        # Bins are made in runs of so many that a run sees but two frames of nodes: its own and the next.
+        self.run = 2 * self.reach + math.ceil(self.degree / self.fineness)
+        self.shift = (self.origin - self.pad - self.reach) * self.fineness  # the first node that a bin sees
+        reached = max(axis.bins + 2 * self.pad, math.ceil((self.size - self.shift) / self.fineness) - self.run)
+        self.frames = math.ceil(reached / self.run) + 1
 
     def locate(self, x: Array, orders: Iterable[int]) -> tuple[Array, dict[int, list[Array]]]:
         """x (B, n) -> index of its first node (B, n), and its weights at the nodes from there on, for each order."""
@@ -48,35 +53,37 @@ class Spline:
 
     def collect(self, grid: Array, order: int) -> Array:
         """Nodes (..., size) -> bins (..., K)."""
-        xp = self.xp
-        padded = xp.zeros((*grid.shape[:-1], self.axis.bins + 2 * self.pad), dtype=self.dtype, device=device(grid))
-        for bins, nodes, block in self._blocks(grid, order):
-            padded[..., bins] = xp.matmul(xp.astype(grid[..., nodes], self.dtype), block)
-        return fold(xp, padded, self.axis, self.pad)
+        xp, run, shape = self.xp, self.run, grid.shape[:-1]
+        framed = _placed(xp, xp.astype(grid, self.dtype, copy=False), -self.shift, self.frames * run * self.fineness)
+        block = self._block(order, grid)
+        seen = xp.matmul(xp.reshape(framed, (-1, block.shape[0])), block)  # one product: NumPy makes one for each row
+        seen = xp.reshape(seen, (*shape, self.frames, 2 * run))
+        h = xp.reshape(seen[..., :-1, :run] + seen[..., 1:, run:], (*shape, -1))
+        h = h[..., : self.axis.bins + 2 * self.pad] * self.axis.step**-order
+        return fold(xp, h, self.axis, self.pad)
 
     def expand(self, h: Array, order: int) -> Array:
         """The adjoint of `collect`: bins (..., K) -> nodes (..., size)."""
-        xp = self.xp
-        padded = unfold(xp, h, self.axis, self.pad)
-        grid = xp.zeros((*h.shape[:-1], self.size), dtype=self.dtype, device=device(h))
-        for bins, nodes, block in self._blocks(h, order):
-            grid[..., nodes] += xp.matmul(padded[..., bins], xp.matrix_transpose(block))
-        return grid
+        xp, run, shape = self.xp, self.run, h.shape[:-1]
+        h = unfold(xp, h * self.axis.step**-order, self.axis, self.pad)
+        runs = [_placed(xp, h, front, self.frames * run) for front in (0, run)]
+        framed = xp.concat([xp.reshape(r, (-1, run)) for r in runs], axis=-1)
+        grid = xp.matmul(framed, xp.matrix_transpose(self._block(order, h)))
+        return _placed(xp, xp.reshape(grid, (*shape, -1)), self.shift, self.size)
 
-    def _blocks(self, like: Array, order: int) -> Iterator[tuple[slice, slice, Array]]:
-        """Runs of padded bins, the nodes that they see, and the coefficients (nodes, bins) in between."""
-        M, run, total = self.fineness, self.run, self.axis.bins + 2 * self.pad
-        arguments = (self.axis.width, self.degree, M, self.reach, order, run)
-        block = constant(self.xp, _block, arguments, self.dtype, device(like))
-        factor = self.axis.step**-order
-        for start in range(0, total, run):
-            stop = min(total, start + run)
-            low = (start - self.pad + self.origin - self.reach) * M  # the first node that the run sees
-            high = (stop - self.pad + self.origin + self.reach) * M + self.degree
-            nodes = slice(max(0, low), min(self.size, high))
-            if nodes.start < nodes.stop:
-                part = block[nodes.start - low : nodes.stop - low, : stop - start]
-                yield slice(start, stop), nodes, part * factor if order else part
+    def _block(self, order: int, like: Array) -> Array:
+        arguments = (self.axis.width, self.degree, self.fineness, self.reach, order, self.run)
+        return constant(self.xp, _block, arguments, self.dtype, device(like))
+
+
+def _placed(xp: Any, a: Array, front: int, length: int) -> Array:
+    """``a`` in an array of ``length`` along the last axis, from ``front`` on: zeros around it, cut off at the ends."""
+    a = a[..., max(0, -front) : min(a.shape[-1], length - front)]
+    ends = max(0, front), length - max(0, front) - a.shape[-1]
+    if not any(ends):
+        return a
+    before, after = (xp.zeros((*a.shape[:-1], n), dtype=a.dtype, device=device(a)) for n in ends)
+    return xp.concat([before, a, after], axis=-1)
 
 
 def _bspline(t: Array, degree: int) -> list[Array]:
@@ -119,9 +126,9 @@ def _coefficients(width: float, degree: int, fineness: int, reach: int, order: i
 
 
 def _block(width: float, degree: int, fineness: int, reach: int, order: int, run: int) -> np.ndarray:
-    """Coefficients between a run of bins and the nodes that they see: (nodes, bins)."""
+    """Coefficients between a frame of nodes and two runs of bins, its own and the one before: (nodes, 2 run)."""
     a = _coefficients(width, degree, fineness, reach, order)
-    block = np.zeros(((run + 2 * reach) * fineness + degree, run), dtype=np.float32)
+    block = np.zeros((2 * run * fineness, run))
     for k in range(run):
         block[k * fineness : k * fineness + len(a), k] = a
-    return block
+    return np.concatenate(np.split(block, 2), axis=1)
