@@ -43,12 +43,13 @@ class Spline:
         """x (B, n) -> index of its first node (B, n), and its weights at the nodes from there on, for each order."""
         xp, M = self.xp, self.fineness
         u, sign = coordinate(xp, x, self.axis, self.reach)
-        v = u * M + float(self.origin * M) if self.origin else u * M
-        cell = xp.clip(xp.floor(v), 0.0, self.cells - 1.0)
-        first = xp.astype(
-            xp.where(cell >= 0.0, cell, xp.full_like(cell, self.cells // 2)), index_dtype(xp, x)
-        )  # NaN: anywhere
-        weights = _bspline(v - cell, self.degree)
+        own = xp.floor(u)
+        v = (u - own) * M  # from the start of the pixel's own bin: u * M would round by the size of u
+        start = (own + float(self.origin)) * M
+        cell = xp.clip(start + xp.floor(v), 0.0, self.cells - 1.0)
+        first = xp.where(cell >= 0.0, cell, xp.full_like(cell, self.cells // 2))  # NaN: anywhere
+        first = xp.astype(first, index_dtype(xp, x))
+        weights = _bspline(v - (cell - start), self.degree)
         return first, {o: [w * sign for w in weights] if mirrored(sign, o) else weights for o in set(orders)}
 
     def collect(self, grid: Array, order: int) -> Array:
