@@ -16,7 +16,7 @@ from huenet.color import chroma, hsv_to_rgb
 from huenet.config import Config
 from huenet.metrics import hue_emd, hue_histogram
 
-__all__ = ["curves", "sample_grid"]
+__all__ = ["curves", "panels", "sample_grid"]
 
 HUE_BINS = 90
 COLUMNS = ("source", "target", "output", "source hue", "target hue", "output hue", "hue, weighted by chroma")
@@ -56,7 +56,23 @@ def sample_grid(source: np.ndarray, target: np.ndarray, output: np.ndarray, titl
 
 
 def curves(records: Sequence[dict[str, Any]], config: Config) -> Figure:
-    """The terms of the loss and the validation figures over steps.
+    """The terms of the loss and the validation figures over steps; see `panels`."""
+    drawn = panels(records, config)
+    figure = _figure(4.2 * len(drawn), 3.2)
+    for axis, (heading, lines) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn.items(), strict=True):
+        for name, points in lines.items():
+            steps, values = zip(*points, strict=True)
+            axis.plot(steps, values, label=name, linewidth=1, marker="." if heading.startswith("validation") else "")
+        axis.set_title(heading, fontsize=9)
+        axis.set_xlabel("step", fontsize=8)
+        axis.set_ylim(bottom=0)
+        axis.tick_params(labelsize=7)
+        axis.legend(fontsize=7)
+    return figure
+
+
+def panels(records: Sequence[dict[str, Any]], config: Config) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """What there is to plot of a run: heading to name of a line to its points (step, value), sorted.
 
     Parameters
     ----------
@@ -71,33 +87,18 @@ def curves(records: Sequence[dict[str, Any]], config: Config) -> Figure:
         "adversarial": config.lambda_adv,
         "smooth": config.lambda_smooth,
     }
-    panels = {
+    wanted = {
         "generator's terms (weighted)": ("emd", "mi", "adversarial", "smooth"),
         "discriminator's loss": ("discriminator",),
-        "validation: circular EMD to the target": ("val/emd_output", "val/emd_source", "val/chroma_emd_output"),
+        "validation: circular EMD to the target": ("val/emd_output", "val/emd_source"),
         "validation: hue incoherence": ("val/incoherence_output", "val/incoherence_source"),
         "validation: relative MI of source and output": ("val/relative_mi", "val/relative_mi_floor"),
     }
-    columns = {
-        name: {r["step"]: r[name] * weights.get(name, 1) for r in records if name in r}
-        for names in panels.values()
-        for name in names
-    }
-    panels = {title: names for title, names in panels.items() if any(columns[name] for name in names)}
-    figure = _figure(4.2 * len(panels), 3.2)
-    for axis, (heading, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        for name in names:
-            if columns[name]:
-                steps, values = zip(*sorted(columns[name].items()), strict=True)
-                axis.plot(
-                    steps, values, label=name.removeprefix("val/"), linewidth=1, marker="." if "val/" in name else ""
-                )
-        axis.set_title(heading, fontsize=9)
-        axis.set_xlabel("step", fontsize=8)
-        axis.set_ylim(bottom=0)
-        axis.tick_params(labelsize=7)
-        axis.legend(fontsize=7)
-    return figure
+    found = {}
+    for heading, names in wanted.items():
+        lines = {name: {r["step"]: r[name] * weights.get(name, 1) for r in records if name in r} for name in names}
+        found[heading] = {name.removeprefix("val/"): sorted(line.items()) for name, line in lines.items() if line}
+    return {heading: lines for heading, lines in found.items() if lines}
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -1,0 +1,278 @@
+"""Measure a trained network beside the baselines: ``python -m huenet.evaluate RUN --data FOLDER``."""
+
+from __future__ import annotations
+
+import huenet._extra  # noqa: F401  # isort: skip
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from huenet import tables
+from huenet._parser import Parser
+from huenet.checkpoint import CheckpointError
+from huenet.color import rgb_to_hsv
+from huenet.config import Config, ConfigError
+from huenet.data import DataError
+from huenet.evaluation import EvaluationError, Folder, Pair, Pictures, draw_pairs, read_pairs, read_pictures, write
+from huenet.inference import load_generator
+from huenet.measures import figures, outputs
+from huenet.networks import Generator
+from huenet.state import MODEL
+from huenet.summary import summarize, verdict
+
+__all__ = ["evaluate", "load_runs", "main", "settings"]
+
+PAIRS = 200
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Wrong input: one line and status 2."""
+    parser = _parser()
+    options = vars(parser.parse_args(argv))
+    try:
+        results = evaluate(**options)
+    except (CheckpointError, ConfigError, DataError, EvaluationError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "stopped; the same command goes on from here\n")
+    print(tables.text(results))
+    print(f"\n{results['verdict']['text']}\n\nWritten to {results['folder']}. Next: huenet report {options['run']}")
+    return 0
+
+
+def evaluate(
+    run: str | Path,
+    data: str | None = None,
+    *,
+    pairs: str | int | None = None,
+    ablation: str | Path | None = None,
+    optimize: int = 0,
+    out: str | Path | None = None,
+    workers: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure a run beside the baselines, and write what is found.
+
+    Parameters
+    ----------
+    run : path
+        A run folder of ``huenet.train``.
+    data : str, optional
+        A folder of photographs, or the name of a data set; by default what the run held out of its own. Photographs
+        that the run was trained on are not drawn.
+    pairs : int or path, optional
+        How many pairs to draw, or a CSV file with the columns source and target. By default the ``pairs.csv`` in `out`
+        if it is there, else 200.
+    ablation : path, optional
+        A run of the same size trained with ``--gamma-mi 0``, for the last column of Table 1.
+    optimize : int
+        Pairs, from the first on, on which gradient descent is tried too; half a minute each at 128 x 128.
+    out : path, optional
+        By default ``evaluation`` in the run folder. Where it holds part of the same evaluation, the rest is done.
+    workers : int
+        Processes; 0 for one a core, up to 8.
+    seed : int
+        Of the draw of pairs.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds: see `huenet.summary.summarize`; and "verdict", and where everything came from.
+
+    Raises
+    ------
+    CheckpointError, ConfigError, DataError, EvaluationError
+        Each with one line that says what to do.
+    """
+    for name, value, least in (("optimize", optimize, 0), ("workers", workers, 0), ("seed", seed, 0)):
+        if value < least:
+            raise EvaluationError(f"--{name} must be at least {least}, got {value}")
+    runs = {"huenet": Path(run), **({"without_mi": Path(ablation)} if ablation else {})}
+    _, config = load_runs(runs)
+    place = Path(out or Path(run) / "evaluation")
+    pictures = read_pictures(data, config, [_record(path) for path in runs.values()])
+    chosen = _pairs(pairs, place, pictures.fresh, seed)
+    folder = Folder(place, chosen, settings(runs, chosen, pictures, optimize))
+
+    missing = [number for number in range(len(chosen)) if number not in folder.rows()]
+    tasks = [_Task(i, pictures.images[chosen[i][0]], pictures.images[chosen[i][1]], i < optimize) for i in missing]
+    with tqdm(total=len(chosen), initial=len(chosen) - len(tasks), unit="pair", disable=None) as bar:
+        for number, found in _work(tasks, runs, workers or min(os.cpu_count() or 1, 8)):
+            folder.append(number, found)
+            bar.update()
+
+    done = folder.rows()
+    rows = [done[number] for number in range(len(chosen))]
+    fresh = set(pictures.fresh)
+    results = {
+        "run": str(run),
+        "ablation": str(ablation) if ablation else None,
+        "data": os.path.abspath(data) if data and os.path.isdir(data) else data,
+        "origin": pictures.origin,
+        "folder": str(place),
+        "size": config.size,
+        "trained_on": sum(not fresh.issuperset(pair) for pair in chosen),
+        **summarize(rows),
+    }
+    results["verdict"] = verdict(results)._asdict()
+    write(place / "results.json", json.dumps(results, indent=1))
+    write(place / "table1.csv", tables.table1_csv(chosen, rows))
+    write(place / "tables.md", tables.markdown(results))
+    write(place / "tables.tex", tables.latex(results))
+    return results
+
+
+def load_runs(runs: Mapping[str, Path]) -> tuple[dict[str, Generator], Config]:
+    """The generators by name, and the configuration of "huenet"; the ablation must be one, of the same size.
+
+    Raises
+    ------
+    CheckpointError
+        A run has no weights, or damaged ones, or weights of another configuration.
+    EvaluationError
+        The ablation was trained with the MI loss, or at another size.
+    """
+    for path in runs.values():
+        if not path.is_dir():
+            raise EvaluationError(f"{path}: no such folder; name a run folder of huenet.train")
+    loaded = {name: load_generator(path) for name, path in runs.items()}
+    config = loaded["huenet"][1]
+    for name, (_, other) in loaded.items():
+        if name == "without_mi" and other.gamma_mi:
+            raise EvaluationError(f"--ablation {runs[name]} has --gamma-mi {other.gamma_mi:g}; it must be 0")
+        if other.size != config.size:
+            raise EvaluationError(f"--ablation {runs[name]} has size {other.size} and {runs['huenet']} {config.size}")
+    return {name: generator for name, (generator, _) in loaded.items()}, config
+
+
+def settings(
+    runs: Mapping[str, Path], pairs: Sequence[Pair], pictures: Pictures, optimize: int
+) -> dict[str, str | int | None]:
+    """What the figures depend on: digests of weights and pictures, and the number of pairs for gradient descent."""
+    unknown = sorted({name for pair in pairs for name in pair} - pictures.images.keys())
+    if unknown:
+        raise EvaluationError(f"{pictures.origin} lacks {len(unknown)} pictures of the pairs, such as {unknown[0]}")
+    weights = {name: _digest([(path / MODEL).read_bytes()]) for name, path in runs.items()}
+    return {
+        "model": weights["huenet"],
+        "ablation": weights.get("without_mi"),
+        "pictures": _digest(pictures.images[name].tobytes() for pair in pairs for name in pair),
+        "optimize": optimize,
+    }
+
+
+def _pairs(given: str | int | None, place: Path, names: Sequence[str], seed: int) -> list[Pair]:
+    kept = place / "pairs.csv"
+    if given is None and kept.exists():
+        return read_pairs(kept)
+    if given is None or str(given).isdigit():
+        count = PAIRS if given is None else int(given)
+        if count < 1:
+            raise EvaluationError(f"--pairs must be at least 1, got {count}")
+        return draw_pairs(names, count, seed)
+    return read_pairs(Path(str(given)))
+
+
+def _record(run: Path) -> dict[str, Any]:
+    try:
+        return json.loads((run / "data.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{run / 'data.json'} is missing or damaged: it says what RUN was trained on") from error
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+class _Task(NamedTuple):
+    number: int
+    source: np.ndarray  # uint8 (3, S, S)
+    target: np.ndarray
+    descend: bool
+
+
+Found = tuple[int, dict[str, dict[str, float]]]
+_generators: dict[str, Generator] = {}  # of a worker process, loaded once
+
+
+def _work(tasks: Sequence[_Task], runs: Mapping[str, Path], workers: int) -> Iterator[Found]:
+    """The figures of every task, as they come."""
+    workers = min(workers, len(tasks))
+    if workers <= 1:
+        generators, _ = load_runs(runs)
+        yield from (_measure(generators, task) for task in tasks)
+        return
+    # spawned, because a fork of a process that has used torch's threads may hang
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (dict(runs),))
+    try:
+        for future in as_completed([pool.submit(_do, task) for task in tasks]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise EvaluationError("a worker ended, perhaps for want of memory; the same command goes on") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker(runs: Mapping[str, Path]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
+    torch.set_num_threads(1)
+    _generators.update(load_runs(runs)[0])
+
+
+def _do(task: _Task) -> Found:
+    return _measure(_generators, task)
+
+
+def _measure(generators: Mapping[str, Generator], task: _Task) -> Found:
+    source, target = (rgb_to_hsv(picture / 255.0) for picture in (task.source, task.target))
+    return task.number, figures(source, target, outputs(source, target, generators, descend=task.descend))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="huenet.evaluate",
+        description="Measure a trained network beside the baselines on fixed pairs of photographs.",
+        epilog="Written into --out: pairs.csv, rows.jsonl (every figure of every pair), table1.csv, results.json,\n"
+        "tables.md and tables.tex. Stopped or killed, the same command goes on where it was.\n\n"
+        "example:\n  huenet evaluate runs/default-20260101-120000 --data photographs/ --pairs 100",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", help="run folder of huenet.train")
+    add(
+        "--data", metavar="FOLDER",
+        help="folder of photographs, or flowers102, or cars; those that RUN was trained on are left out (default: what "
+        "RUN held out of its own)",
+    )  # fmt: skip
+    add(
+        "--pairs", metavar="N|FILE",
+        help="how many pairs to draw, or a CSV file with the columns source,target (default: pairs.csv in --out if it "
+        f"is there, else {PAIRS})",
+    )  # fmt: skip
+    add("--ablation", metavar="RUN2", help="run trained with --gamma-mi 0, for the last column of the paper's Table 1")
+    add("--optimize", type=int, default=0, metavar="N", help="also gradient descent, slow, on the first N pairs")
+    add("--out", metavar="FOLDER", help="where to write (default: RUN/evaluation)")
+    add("--workers", type=int, default=0, metavar="N", help="processes (default: one a core, up to 8)")
+    add("--seed", type=int, default=0, help="of the draw of pairs (default: 0)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Turn an evaluation into one HTML page that needs nothing else: ``python -m huenet.report RUN``."""
+
+from __future__ import annotations
+
+import huenet._extra  # noqa: F401  # isort: skip
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from tqdm import tqdm
+
+from huenet import svg
+from huenet._parser import Parser
+from huenet.checkpoint import CheckpointError
+from huenet.config import ConfigError
+from huenet.data import DataError
+from huenet.evaluate import load_runs, settings
+from huenet.evaluation import EvaluationError, read_pairs, read_pictures, read_rows, write
+from huenet.sections import SECTIONS, Evidence
+
+__all__ = ["main", "report"]
+
+MARK = '<meta name="generator" content="huenet.report">'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Wrong input: one line and status 2."""
+    parser = _parser()
+    options = vars(parser.parse_args(argv))
+    try:
+        path = report(**options)
+    except (CheckpointError, ConfigError, DataError, EvaluationError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "stopped; nothing is written\n")
+    print(f"Written to {path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")
+    return 0
+
+
+def report(
+    run: str | Path, *, evaluation: str | Path | None = None, data: str | None = None, out: str | Path | None = None
+) -> Path:
+    """Write the report of an evaluated run, and return its path.
+
+    Parameters
+    ----------
+    run : path
+        A run folder of ``huenet.train``.
+    evaluation : path, optional
+        What ``huenet.evaluate`` wrote; by default ``evaluation`` in the run folder.
+    data : str, optional
+        Where the evaluation's pictures are now, if they have moved.
+    out : path, optional
+        The file; by default ``report.html`` in the run folder. An earlier report is replaced, no other file is.
+
+    Raises
+    ------
+    CheckpointError, ConfigError, DataError, EvaluationError
+        Each with one line that says what to do.
+    """
+    out = Path(out or Path(run) / "report.html")
+    if out.is_dir() or (out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace")[:400]):
+        raise EvaluationError(f"{out} is not an earlier report; name another -o")
+    evidence = _evidence(Path(run), Path(evaluation or Path(run) / "evaluation"), data)
+    body = "\n".join(section(evidence) for section in tqdm(SECTIONS, desc="report", unit="section", disable=None))
+    template = Template(resources.files("huenet").joinpath("report.html").read_text(encoding="utf-8"))
+    write(out, template.substitute(title=escape(f"Hue-Net: {run}"), hues=svg.HUES, body=body))
+    return out
+
+
+def _evidence(run: Path, folder: Path, data: str | None) -> Evidence:
+    """What the evaluation in `folder` says, with the pictures and weights that it was made from."""
+    results, kept = (_read_json(folder / name) for name in ("results.json", "settings.json"))
+    runs = {"huenet": run, **({"without_mi": Path(results["ablation"])} if results["ablation"] else {})}
+    generators, config = load_runs(runs)
+    pairs, rows = read_pairs(folder / "pairs.csv"), read_rows(folder)
+    pictures = read_pictures(data or results["data"], config, [])
+    found = settings(runs, pairs, pictures, kept["optimize"])
+    different = [name for name in found if found[name] != kept[name]]
+    if different:
+        where = f" ({pictures.origin}; --data FOLDER if they have moved)" if "pictures" in different else ""
+        raise EvaluationError(
+            f"{' and '.join(different)} changed since {folder} was made{where}; evaluate again with another --out"
+        )
+    return Evidence(
+        results=results,
+        pairs=pairs,
+        rows=[rows[number] for number in range(len(pairs))],
+        config=config,
+        generators=generators,
+        images=pictures.images,
+        curves=_read_lines(run / "metrics.jsonl"),
+        optimize=kept["optimize"],
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path} is missing or damaged: finish `huenet evaluate` first") from error
+
+
+def _read_lines(path: Path) -> list[Mapping[str, Any]]:
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []  # the report says so
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="huenet.report",
+        description="Turn an evaluation into one HTML page with all pictures inside, for a browser or a phone.",
+        epilog="example:\n  huenet evaluate runs/default-20260101-120000 --data photographs/\n"
+        "  huenet report runs/default-20260101-120000",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", help="run folder of huenet.train that huenet.evaluate has measured")
+    add(
+        "-o",
+        "--out",
+        metavar="FILE",
+        help="file; only an earlier report is replaced (default: RUN/report.html)",
+    )
+    add("--evaluation", metavar="FOLDER", help="what huenet.evaluate wrote (default: RUN/evaluation)")
+    add("--data", metavar="FOLDER", help="where the evaluation's photographs are now, if they have moved")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

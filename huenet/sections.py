@@ -1,0 +1,294 @@
+"""The sections of the report, each a function from the evidence to HTML."""
+
+from __future__ import annotations
+
+import huenet._extra  # noqa: F401  # isort: skip
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
+
+from huenet import plots, svg, tables
+from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
+from huenet.config import Config, describe
+from huenet.inference import output_hue
+from huenet.measures import FIGURES, METHODS, outputs
+from huenet.metrics import hue_histogram
+from huenet.networks import Generator
+
+__all__ = ["SECTIONS", "Evidence"]
+
+SHOWN = 4  # pairs in the paper's figures: the first ones, not the best
+MATRIX = 5
+WORST = 10
+BINS = 90  # of the histograms that are drawn
+JOINT = 96
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A finished evaluation and what it was made from."""
+
+    results: Mapping[str, Any]
+    pairs: Sequence[tuple[str, str]]
+    rows: Sequence[Mapping[str, Mapping[str, float]]]
+    config: Config
+    generators: Mapping[str, Generator]
+    images: Mapping[str, np.ndarray]
+    curves: Sequence[Mapping[str, Any]]
+    optimize: int
+
+    def hsv(self, name: str) -> np.ndarray:
+        """A picture by its name, (3, S, S)."""
+        return rgb_to_hsv(self.images[name] / 255.0)
+
+    def painted(self, source: str, target: str) -> np.ndarray:
+        """What the network makes of a pair, HSV."""
+        hsv = self.hsv(source)
+        return np.stack([output_hue(self.generators["huenet"], hsv, self.hsv(target)), hsv[1], hsv[2]])
+
+
+def heading(evidence: Evidence) -> str:
+    results, verdict = evidence.results, evidence.results["verdict"]
+    return (
+        f"<h1>Hue-Net: {escape(str(results['run']))}</h1>"
+        f'<div class="verdict {verdict["kind"]}"><b>{escape(verdict["label"])}</b>'
+        f"<p>{escape(verdict['text'])}</p></div>"
+    )
+
+
+def table1(evidence: Evidence) -> str:
+    rows = tables.table1(evidence.results)
+    notes = "".join(f"<p class=soft>{escape(note)}</p>" for note in tables.notes(evidence.results))
+    return _section("Table 1", _table(rows, lambda i, j: "", own=(1, 4)) + notes)
+
+
+def baselines(evidence: Evidence) -> str:
+    results = evidence.results
+    rows = tables.comparison(results)
+    names = [name for name in METHODS if name in results["methods"]]
+    rows = [rows[0], *([f"{i} {row[0]}", *row[1:]] for i, row in enumerate(rows[1:], 1))]
+
+    def mark(i: int, j: int) -> str:
+        """Whether a method is reliably better (up) or worse (down) than the network."""
+        known = results["against"].get(names[i - 1], {})
+        if not 0 < j <= len(tables.SHOWN) or tables.SHOWN[j - 1] not in known:
+            return ""
+        key = tables.SHOWN[j - 1]
+        low, high = (known[key][end] * FIGURES[key][1] for end in ("low", "high"))
+        return "up" if max(low, high) < 0 else "down" if min(low, high) > 0 else ""
+
+    charts = "".join(
+        f"<figure>{svg.points(_places(results, names, key), label, 'hue incoherence')}</figure>"
+        for key, label in (("emd_hard", "EMD to the target"), ("chroma_emd", "EMD weighted by chroma"))
+    )
+    text = (
+        "<p>None but the first needs training. In both charts, down and to the left is better: closer to the target's "
+        "hues, and smoother. Smoothed by more bins, transport gives up closeness for coherence.</p>"
+        f'<div class="grid charts">{charts}</div>{_table(rows, mark, own=(1,))}'
+        "<p class=soft><span class=up>▲</span> reliably better than the network, <span class=down>▼</span> reliably "
+        f"worse (95% interval of the mean difference). {escape(tables.WINS)}</p>"
+    )
+    return _section("Beside the baselines", text)
+
+
+def figure2(evidence: Evidence) -> str:
+    blocks = []
+    for number, (source, target) in enumerate(evidence.pairs[:SHOWN]):
+        three = [evidence.hsv(source), evidence.hsv(target), evidence.painted(source, target)]
+        captions = ("source", "target", "output")
+        cells = [_figure(hsv, caption) for hsv, caption in zip(three, captions, strict=True)]
+        cells += [_figure(_pure(hsv[0]), f"{caption}'s hue") for hsv, caption in zip(three, captions, strict=True)]
+        hists = [hue_histogram(hsv[0], bins=BINS) for hsv in three]
+        emd = [evidence.rows[number][name]["emd_hard"] for name in ("identity", "huenet")]
+        note = f"EMD to the target: {emd[0]:.3f} before, {emd[1]:.3f} after"
+        cells.append(
+            f'<figure class="hist">{svg.histograms(hists, "hue histograms")}<figcaption>{note}</figcaption></figure>'
+        )
+        blocks.append(f'<div class="pair">{"".join(cells)}</div>')
+    key = _key(("ka", "target"), ("k0", "source"), ("k1", "output"))
+    text = f"<p>The first pairs of the evaluation, not the best. Histograms of hue, {BINS} bins:</p>{key}"
+    return _section("Pictures, hue channels and hue histograms", text + "".join(blocks), "figure 2 of the paper")
+
+
+def figure3(evidence: Evidence) -> str:
+    blocks = []
+    for number, (source, target) in enumerate(evidence.pairs[: SHOWN - 1]):
+        hsv, row = evidence.hsv(source), evidence.rows[number]
+        hues = {"target": evidence.hsv(target)[0]}
+        made = outputs(hsv, evidence.hsv(target), evidence.generators)
+        hues |= {name: made[name][0] for name in ("huenet", "without_mi", "chroma16") if name in made}
+        blocks += [
+            _image(_joint(hsv[0], hue), f"{METHODS.get(name, name)}: relative MI {row[name]['mi_hard']:.3f}", "png")
+            for name, hue in hues.items()
+        ]
+        blocks[-1] = f"{blocks[-1]}</div>"
+        blocks[-len(hues)] = f'<div class="grid joint">{blocks[-len(hues)]}'
+    text = (
+        "<p>Across: the source's hue. Up: the hue of the other picture at the same pixel. Bright is many pixels, on a "
+        "logarithmic scale. A thin curve means that each hue of the source became one hue; a block means that what was "
+        "told apart in the source is not any more.</p>"
+    )
+    return _section("Joint histograms of hue", text + "".join(blocks), "figure 3 of the paper")
+
+
+def figure6(evidence: Evidence) -> str:
+    blocks = []
+    for number, (source, target) in enumerate(evidence.pairs[:SHOWN]):
+        hsv, goal = evidence.hsv(source), evidence.hsv(target)
+        made = outputs(hsv, goal, evidence.generators, descend=number < evidence.optimize)
+        cells = [_figure(hsv, "source"), _figure(goal, "target")]
+        for name, picture in made.items():
+            if name != "identity":
+                own = evidence.rows[number][name]
+                cells.append(
+                    _figure(picture, f"{METHODS[name]}<br>EMD {own['emd_hard']:.3f}<br>incoh. {own['incoherence']:.4f}")
+                )
+        blocks.append(f'<div class="grid methods">{"".join(cells)}</div>')
+    text = "<p>The same pairs by every method; below each, its EMD to the target and its hue incoherence.</p>"
+    return _section("Beside other methods", text + "".join(blocks), "figure 6 of the paper")
+
+
+def training(evidence: Evidence) -> str:
+    drawn = plots.panels([dict(line) for line in evidence.curves], evidence.config)
+    charts = []
+    for title, curves in drawn.items():
+        key = _key(*((f"k{i}", name.replace("_", " ")) for i, name in enumerate(curves)))
+        charts.append(f"<figure><b>{escape(title)}</b>{svg.lines(curves, title)}{key}</figure>")
+    text = f'<div class="grid charts">{"".join(charts)}</div>' if charts else "<p>The run has no metrics.jsonl.</p>"
+    return _section("Training", text)
+
+
+def matrix(evidence: Evidence) -> str:
+    sources, targets = (list(dict.fromkeys(names))[:MATRIX] for names in zip(*evidence.pairs, strict=True))
+    cells = ["<span></span>", *(_image(_pixels(evidence.hsv(target)), "", "jpeg", "edge") for target in targets)]
+    for source in sources:
+        cells.append(_image(_pixels(evidence.hsv(source)), "", "jpeg", "edge"))
+        cells += [_image(_pixels(evidence.painted(source, target)), "", "jpeg") for target in targets]
+    text = "<p>Sources down the left, targets along the top.</p>" + (
+        f'<div class="matrix" style="grid-template-columns:repeat({len(targets) + 1},1fr)">{"".join(cells)}</div>'
+    )
+    return _section("Every source with every target", text)
+
+
+def itself(evidence: Evidence) -> str:
+    cells = []
+    for name in list(dict.fromkeys(source for source, _ in evidence.pairs))[: SHOWN + 2]:
+        hsv, made = evidence.hsv(name), evidence.painted(name, name)
+        turn = made[0] - hsv[0]
+        turn = np.abs(turn - np.round(turn))
+        weight = chroma(hsv)
+        mean = 360 * float((turn * weight).sum() / max(weight.sum(), 1e-9))
+        pictures = "".join(_img(_pixels(one), "jpeg") for one in (hsv, made))
+        cells.append(f"<figure>{pictures}<figcaption>hue turned by {mean:.1f}° on average</figcaption></figure>")
+    text = "<p>Each picture, and what it becomes with itself as the target; nothing should change.</p>"
+    return _section("Target = source", f'{text}<div class="grid six">{"".join(cells)}</div>')
+
+
+def worst(evidence: Evidence) -> str:
+    rows, half = evidence.rows, WORST // 2
+    added = [row["huenet"]["incoherence"] - row["identity"]["incoherence"] for row in rows]
+    far = sorted(range(len(rows)), key=lambda i: -rows[i]["huenet"]["emd_hard"])[:half]
+    rough = sorted(set(range(len(rows))) - set(far), key=lambda i: -added[i])[:half]
+    text = "<p>Source, target and output.</p>"
+    for title, numbers in (("Farthest from the target's hues", far), ("Most incoherence added", rough)):
+        cells = []
+        for i in numbers:
+            source, target = evidence.pairs[i]
+            three = evidence.hsv(source), evidence.hsv(target), evidence.painted(source, target)
+            before, after = rows[i]["identity"], rows[i]["huenet"]
+            note = (
+                f"{escape(source)} with {escape(target)}: EMD {before['emd_hard']:.3f} to {after['emd_hard']:.3f}, "
+                f"incoherence {before['incoherence']:.4f} to {after['incoherence']:.4f}, "
+                f"relative MI {after['mi_hard']:.2f}"
+            )
+            pictures = "".join(_img(_pixels(one), "jpeg") for one in three)
+            cells.append(f"<figure>{pictures}<figcaption>{note}</figcaption></figure>")
+        text += f'<h3>{title}</h3><div class="grid worst">{"".join(cells)}</div>'
+    return _section(f"The {min(WORST, len(rows))} worst pairs", text)
+
+
+def configuration(evidence: Evidence) -> str:
+    text = (
+        f"<details><summary>Every choice of the run</summary><pre>{escape(describe(evidence.config))}</pre></details>"
+    )
+    return _section("Configuration", text)
+
+
+SECTIONS: tuple[Callable[[Evidence], str], ...] = (
+    heading, table1, baselines, figure2, figure3, figure6, training, matrix, itself, worst, configuration,
+)  # fmt: skip
+
+
+def _section(title: str, body: str, note: str = "") -> str:
+    return f"<section><h2>{escape(title)}{f' <small>{note}</small>' if note else ''}</h2>{body}</section>"
+
+
+def _table(rows: tables.Table, mark: Callable[[int, int], str], own: Sequence[int]) -> str:
+    """`mark` is the class of a cell; the rows `own` stand out."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
+    lines = []
+    for i, row in enumerate(rows[1:], 1):
+        cells = []
+        for j, cell in enumerate(row):
+            mean, bracket, interval = cell.partition(" [")
+            small = f"<small>{bracket}{interval}</small>" if bracket else ""
+            sign = mark(i, j)
+            arrow = {"up": " <span class=up>▲</span>", "down": " <span class=down>▼</span>", "": ""}[sign]
+            cells.append(f"<td>{escape(mean)}{arrow}{small}</td>")
+        lines.append(f"<tr{' class=own' if i in own else ''}>{''.join(cells)}</tr>")
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _places(results: Mapping[str, Any], names: Sequence[str], key: str) -> dict[str, tuple[float, float]]:
+    means = {name: results["methods"][name] for name in names}
+    return {METHODS[name]: (own[key]["mean"], own["incoherence"]["mean"]) for name, own in means.items()}
+
+
+def _key(*entries: tuple[str, str]) -> str:
+    return f'<ul class="key soft">{"".join(f"<li><i class={k}></i>{escape(text)}</li>" for k, text in entries)}</ul>'
+
+
+def _figure(hsv: np.ndarray, caption: str) -> str:
+    return _image(_pixels(hsv), caption, "jpeg")
+
+
+def _image(pixels: np.ndarray, caption: str, kind: str, style: str = "") -> str:
+    text = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return f"<figure>{_img(pixels, kind, style)}{text}</figure>"
+
+
+def _img(pixels: np.ndarray, kind: str, style: str = "") -> str:
+    file = io.BytesIO()
+    # 4:4:4, because the usual 4:2:0 would blur the very colours that the page is about
+    options = {"quality": 93, "subsampling": 0} if kind == "jpeg" else {}
+    Image.fromarray(pixels).save(file, kind, **options)
+    data = base64.b64encode(file.getvalue()).decode()
+    height, width = pixels.shape[:2]
+    shape = f'width="{width}" height="{height}"'
+    return f'<img src="data:image/{kind};base64,{data}" {shape} alt=""{f" class={style}" if style else ""}>'
+
+
+def _pixels(hsv: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(hsv_to_rgb(hsv), 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+
+
+def _pure(hue: np.ndarray) -> np.ndarray:
+    return np.stack([hue, np.ones_like(hue), np.ones_like(hue)])
+
+
+def _joint(source: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The joint histogram as a picture, between two strips of hue."""
+    counts = np.histogram2d(other.ravel() % 1, source.ravel() % 1, JOINT, ((0, 1), (0, 1)))[0]
+    share = np.log1p(counts) / np.log1p(counts.max())
+    table = (colormaps["magma"](share[::-1])[..., :3] * 255).astype(np.uint8)
+    strip = _pixels(_pure(np.tile((np.arange(JOINT) + 0.5) / JOINT, (6, 1))))
+    left = np.concatenate([strip.transpose(1, 0, 2)[::-1], np.zeros((6, 6, 3), np.uint8)])
+    return np.concatenate([left, np.concatenate([table, strip])], axis=1)

@@ -1,0 +1,151 @@
+"""Means, intervals and wins over the pairs of an evaluation, and the verdict that they allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from huenet.measures import FIGURES, METHODS
+
+__all__ = ["AXES", "Verdict", "against", "intervals", "summarize", "verdict"]
+
+DRAWS = 4000
+LEAST_PAIRS = 20  # below, the spread between pairs drowns the differences between methods
+AXES = {"emd_hard": "EMD", "chroma_emd": "chroma EMD", "mi_hard": "relative MI", "incoherence": "incoherence"}
+ON = "EMD (plain and by chroma), relative MI and incoherence"
+
+Figures = Mapping[str, Mapping[str, float]]
+
+
+class Verdict(NamedTuple):
+    """`kind`: "few", "idle", "behind", "ahead" or "mixed"; `label`: that in a few words; `text`: two sentences."""
+
+    kind: str
+    label: str
+    text: str
+
+
+def intervals(values: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Mean and percentile bootstrap interval, 95%, of each column.
+
+    Parameters
+    ----------
+    values : ndarray, (N, F)
+        F figures of N pairs; a pair is drawn with all of its figures.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    ndarray, (3, F)
+        Mean, low end and high end.
+
+    References
+    ----------
+    B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    """
+    N = len(values)
+    counts = np.random.default_rng(seed).multinomial(N, np.full(N, 1 / N), size=DRAWS)
+    means = counts @ values / N
+    return np.stack([values.mean(axis=0), *np.quantile(means, [0.025, 0.975], axis=0)])
+
+
+def summarize(rows: Sequence[Figures]) -> dict[str, Any]:
+    """Everything that `results.json` says of the figures.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        For each pair, what `huenet.measures.figures` returns. A method may be missing from some pairs.
+
+    Returns
+    -------
+    dict
+        "methods": for each, its number of pairs and for each figure mean, low and high. "against": for each other
+        method and figure that has a better end, the share of pairs that Hue-Net wins (a tie is half a win), and the
+        mean difference (Hue-Net minus the other) with its interval, over the pairs that both have.
+    """
+    names = [name for name in (*METHODS, "target") if any(name in row for row in rows)]
+    methods = {}
+    for name in names:
+        own = [row[name] for row in rows if name in row]
+        keys = list(own[0])
+        means = intervals(np.array([[one[key] for key in keys] for one in own]))
+        methods[name] = {"pairs": len(own), **{key: _interval(means[:, i]) for i, key in enumerate(keys)}}
+    return {
+        "pairs": len(rows),
+        "methods": methods,
+        "against": {name: against(rows, name) for name in names if name not in ("huenet", "target")},
+    }
+
+
+def against(rows: Sequence[Figures], other: str) -> dict[str, dict[str, float]]:
+    """How Hue-Net does against one other method; see `summarize`."""
+    both = [(row["huenet"], row[other]) for row in rows if other in row]
+    keys = [key for key, (_, better) in FIGURES.items() if better]
+    better = np.array([FIGURES[key][1] for key in keys])
+    difference = np.array([[ours[key] - theirs[key] for key in keys] for ours, theirs in both])
+    gain = np.where(np.abs(difference) < 1e-9, 0, difference) * better  # rounding is not a win
+    wins = (gain > 0).mean(axis=0) + (gain == 0).mean(axis=0) / 2
+    means = intervals(difference)
+    return {key: {"wins": float(wins[i]), **_interval(means[:, i])} for i, key in enumerate(keys)}
+
+
+def verdict(results: Mapping[str, Any]) -> Verdict:
+    """What the figures say to someone who asks whether the network is worth its training.
+
+    A method is better than another where, on the figures in `AXES`, no 95% interval of the mean difference between
+    the two speaks against it and at least one speaks for it.
+    """
+    methods, pairs = results["methods"], results["pairs"]
+    source, ours, against = methods["identity"], methods["huenet"], results["against"]
+    first = (
+        f"On {pairs} pair{'s' if pairs > 1 else ''} the network brings the distance to the target's hues (EMD) from "
+        f"{source['emd_hard']['mean']:.3f} to {ours['emd_hard']['mean']:.3f}, keeps {ours['mi_hard']['mean']:.2f} of "
+        f"the source's hue information (chance gives {ours['floor_hard']['mean']:.2f}) and takes hue incoherence from "
+        f"{source['incoherence']['mean']:.4f} to {ours['incoherence']['mean']:.4f}."
+    )
+    rivals = [name for name in against if name != "without_mi" and methods[name]["pairs"] >= LEAST_PAIRS]
+    signs = {name: _sign(against[name]) for name in rivals}
+    worse, level, better = ([METHODS[name] for name in signs if signs[name] == sign] for sign in (-1, 0, 1))
+    if pairs < LEAST_PAIRS:
+        kind, label = "few", "Too few pairs to tell"
+        second = f"It takes {LEAST_PAIRS} pairs or more to say anything against the baselines."
+    elif all(against["identity"][key]["high"] >= 0 for key in ("emd_hard", "chroma_emd")):
+        kind, label = "idle", "No closer to the target"
+        second = "That is not reliably closer than the source was: as it stands, the network is of no use."
+    elif worse:
+        kind, label = "behind", "A baseline does better"
+        second = (
+            f"{_and(worse)[0].upper()}{_and(worse)[1:]}, which need{'s' if len(worse) == 1 else ''} no training, "
+            f"{'is' if len(worse) == 1 else 'are each'} better on some of {ON} and worse on none: on these figures the "
+            "training does not pay."
+        )
+    elif better:
+        kind, label = "ahead", "Better than a baseline"
+        rest = f"; {_and(level)} it neither beats nor loses to" if level else ""
+        second = f"No baseline gets past it on {ON}, and it is better, and worse on none, than {_and(better)}{rest}."
+    else:
+        kind, label = "mixed", "A trade-off"
+        second = f"On {ON} it neither beats nor loses to any baseline: it is one more compromise among them."
+    return Verdict(kind, label, f"{first} {second}")
+
+
+def _sign(figures: Mapping[str, Mapping[str, float]]) -> int:
+    """1 where Hue-Net is better, -1 where the other is, 0 where each has something for it, or neither anything."""
+    signs = set()
+    for key in AXES:
+        low, high = (figures[key][end] * FIGURES[key][1] for end in ("low", "high"))
+        signs.add(1 if min(low, high) > 0 else -1 if max(low, high) < 0 else 0)
+    signs.discard(0)
+    return signs.pop() if len(signs) == 1 else 0
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _interval(column: np.ndarray) -> dict[str, float]:
+    return dict(zip(("mean", "low", "high"), map(float, column), strict=True))

@@ -1,0 +1,180 @@
+"""The tables of an evaluation, as CSV, Markdown, LaTeX and plain text, beside the paper's own numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from huenet.measures import FIGURES, METHODS
+from huenet.summary import AXES
+
+__all__ = ["PAPER", "comparison", "latex", "markdown", "table1", "table1_csv", "text"]
+
+# Table 1 of the paper, its seven pairs
+PAPER = np.array(
+    [
+        (0.175, 0.080, 0.029, 0.210, 0.111),
+        (0.184, 0.131, 0.039, 0.460, 0.112),
+        (0.173, 0.139, 0.069, 0.255, 0.118),
+        (0.186, 0.053, 0.055, 0.304, 0.094),
+        (0.482, 0.081, 0.034, 0.144, 0.046),
+        (0.221, 0.088, 0.070, 0.263, 0.127),
+        (0.290, 0.216, 0.036, 0.180, 0.095),
+    ]
+)
+HEADINGS = ("EMD TAR-SRC", "EMD TAR-OUT", "MI SRC-TAR", "MI SRC-OUT", "MI SRC-OUT without MI loss")
+KEYS = ("emd_target_source", "emd_target_output", "mi_source_target", "mi_source_output", "mi_source_output_without_mi")
+SHOWN = ("emd_hard", "chroma_emd", "mi_hard", "incoherence", "ssim", "lightness")
+
+Table = list[list[str]]
+
+
+def table1(results: Mapping[str, Any]) -> Table:
+    """The paper's Table 1: a header, then rows of cells; means with 95% intervals, and the paper's mean."""
+    rows = [["", *HEADINGS]]
+    for bins in ("hard", "soft"):
+        cells = [_at(results, *place) for place in _columns(bins)]
+        rows.append([f"this run, {bins} bins", *(_mean(cell) for cell in cells)])
+        floors = [_at(results, name, f"floor_{bins}") for name in ("target", "huenet", "without_mi")]
+        rows.append([f"chance, {bins} bins", "", "", *(_mean(cell, short=True) for cell in floors)])
+        ceiling = _mean(_at(results, "identity", f"mi_{bins}"), short=True)
+        rows.append([f"ceiling, {bins} bins", "", "", *[ceiling] * 2, ceiling if results["ablation"] else ""])
+    means, least, most = PAPER.mean(axis=0), PAPER.min(axis=0), PAPER.max(axis=0)
+    rows.append(
+        ["the paper, mean [range] of 7 pairs"]
+        + [f"{m:.3f} [{low:.3f} to {high:.3f}]" for m, low, high in zip(means, least, most, strict=True)]
+    )
+    return rows
+
+
+def comparison(results: Mapping[str, Any]) -> Table:
+    """Every method, a row each: figures with intervals, and how often Hue-Net beats it on what the verdict rests on."""
+    rows = [["", *(FIGURES[key][0] for key in SHOWN), *(f"wins {name}" for name in AXES.values())]]
+    for name, label in METHODS.items():
+        if name not in results["methods"]:
+            continue
+        method = results["methods"][name]
+        part = f" ({method['pairs']} of {results['pairs']} pairs)" if method["pairs"] < results["pairs"] else ""
+        wins = results["against"].get(name)
+        rows.append(
+            [label + part]
+            + [_mean(method[key], digits=_digits(key)) for key in SHOWN]
+            + [f"{wins[key]['wins']:.0%}" if wins else "" for key in AXES]
+        )
+    return rows
+
+
+def table1_csv(pairs: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, Mapping[str, float]]]) -> str:
+    """Table 1 pair by pair, with hard and soft bins, floors and ceilings; the last line is the mean.
+
+    Columns of a run without the MI loss are empty where none was given.
+    """
+    columns = {}
+    for bins in ("hard", "soft"):
+        places = [*_columns(bins), ("huenet", f"floor_{bins}"), ("identity", f"mi_{bins}")]
+        for key, place in zip((*KEYS, "mi_floor", "mi_ceiling"), places, strict=True):
+            columns[f"{key}_{bins}"] = place
+    values = np.array([[row.get(name, {}).get(key, np.nan) for name, key in columns.values()] for row in rows])
+    labels = [*((str(i), *pair) for i, pair in enumerate(pairs, 1)), ("mean", "", "")]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["pair", "source", "target", *columns])
+    for label, line in zip(labels, [*values, values.mean(axis=0)], strict=True):
+        writer.writerow([*label, *("" if np.isnan(value) else f"{value:.6f}" for value in line)])
+    return text.getvalue()
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """Both tables as Markdown, with what they need to be read."""
+    parts = [
+        f"# {results['verdict']['label']}",
+        results["verdict"]["text"],
+        "## Table 1",
+        _pipes(table1(results)),
+        "\n".join(notes(results)),
+        "## Beside the baselines",
+        _pipes(comparison(results)),
+        WINS,
+        "## The paper's own pairs",
+        _pipes([["No.", *HEADINGS], *([str(i), *(f"{v:.3f}" for v in row)] for i, row in enumerate(PAPER, 1))]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(results: Mapping[str, Any]) -> str:
+    """Both tables as LaTeX, without packages."""
+    return "\n".join(
+        [
+            _tabular(table1(results)),
+            *(f"% {line}" for line in notes(results)),
+            "",
+            _tabular(comparison(results)),
+            f"% {WINS}",
+            "",
+        ]
+    )
+
+
+def text(results: Mapping[str, Any]) -> str:
+    """The comparison for a terminal: without intervals, in columns."""
+    rows = [[cell.partition(" [")[0] for cell in row[: len(SHOWN) + 1]] for row in comparison(results)]
+    rows[0] = ["", "EMD", "chroma EMD", "relative MI", "incoherence", "SSIM", "change of L*"]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligned = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
+    return "\n".join("  ".join(row).rstrip() for row in aligned)
+
+
+WINS = "Wins: share of the pairs on which Hue-Net has a better figure than the method of the row; a tie is half a win."
+
+
+def notes(results: Mapping[str, Any]) -> list[str]:
+    """What Table 1 needs to be read."""
+    found = [
+        f"{results['pairs']} pairs, {results['size']} x {results['size']} pixels, from {results['origin']}; K = 256; "
+        "means with 95% bootstrap intervals over pairs.",
+        "EMD is circular, of order 2; MI is relative, I / H. Chance: the result's pixels shuffled. Ceiling: the source "
+        "with itself. Soft bins are the paper's; with them even a picture and itself are well below 1.",
+    ]
+    if not results["ablation"]:
+        found.append("The last column is empty: no run without the MI loss was given (--ablation RUN2).")
+    if results["trained_on"]:
+        found.append(f"{results['trained_on']} pairs hold a picture that the network was trained on.")
+    return found
+
+
+def _columns(bins: str) -> list[tuple[str, str]]:
+    """Method and figure of the five columns."""
+    mi = f"mi_{bins}"
+    emd = [("identity", f"emd_{bins}"), ("huenet", f"emd_{bins}")]
+    return [*emd, ("target", mi), ("huenet", mi), ("without_mi", mi)]
+
+
+def _at(results: Mapping[str, Any], method: str, figure: str) -> Mapping[str, float] | None:
+    return results["methods"].get(method, {}).get(figure)
+
+
+def _digits(figure: str) -> int:
+    return {"incoherence": 4, "lightness": 1}.get(figure, 3)
+
+
+def _mean(cell: Mapping[str, float] | None, *, digits: int = 3, short: bool = False) -> str:
+    if cell is None:
+        return ""
+    low, mean, high = (f"{cell[name]:.{digits}f}" for name in ("low", "mean", "high"))
+    return mean if short else f"{mean} [{low}, {high}]"
+
+
+def _pipes(rows: Table) -> str:
+    lines = [rows[0], ["---"] + ["---:"] * (len(rows[0]) - 1), *rows[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _tabular(rows: Table) -> str:
+    lines = [" & ".join(row).replace("%", r"\%").replace("L*", "$L^*$") + r" \\" for row in rows]
+    columns = "l" + "r" * (len(rows[0]) - 1)
+    body = [lines[0], r"\hline", *lines[1:], r"\hline"]
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\hline", *body, r"\end{tabular}"])
