@@ -227,7 +227,7 @@ HISTOGRAM = torch.ones(8) / 8
         (lambda: MILoss()(X, X[0]), ValueError, r"`target` must be of shape \(B, C, H, W\), got \(3, 5, 4\)"),
         (lambda: EMDLoss()(X.numpy(), X), TypeError, "`input` must be a tensor, got ndarray"),
         (lambda: EMDLoss()(X, X.to(torch.uint8)), TypeError, "`target` must be of a floating dtype, got torch.uint8"),
-        (lambda: EMDLoss()(X, X, X[:, 0]), ValueError, r"`input_weights` must be .*got \(2, 5, 4\)"),
+        (lambda: EMDLoss()(X, X, X[..., 0]), ValueError, r"`input_weights` must be .*got \(2, 3, 5\)"),
         (lambda: EMDLoss()(X, X, None, X[..., :2]), ValueError, r"`target_weights` must be .*got \(2, 3, 5, 2\)"),
         (lambda: MILoss()(X, X, X[:, :2]), ValueError, r"`weights` must be .*got \(2, 2, 5, 4\)"),
     ],
