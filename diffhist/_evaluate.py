@@ -27,7 +27,7 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     """
     N, plane = x.shape[-1], len(axes) == 2
     bins = [a.bins for a in axes]
-    best, cost = None, sum(bins) * 1.0 + math.prod(bins) * 0.03 if plane else bins[0] * 1.5
+    best, cost = None, sum(bins) * 1.0 + math.prod(bins) * 0.06 if plane else bins[0] * 1.5
     kinds: list[Any] = [Band]
     if dtype == xp.float32 and is_mutable(x) and all(o <= 1 for order in orders for o in order):
         kinds.append(functools.partial(Spline, plane=plane))
@@ -90,8 +90,11 @@ def _spread_dense(xp: Any, pixels: Any, weights: Any, axes: Any, orders: Any, dt
         columns = _columns(xp, pixels, part, dtype)
         masses = [dense(xp, c, a, (o,))[o] for c, a, o in zip(columns, axes, orders, strict=True)]
         last = masses[-1] if weights is None else masses[-1] * _columns(xp, [weights], part, dtype)[0][:, None, :]
-        last = xp.matmul(masses[0], xp.matrix_transpose(last)) if len(axes) == 2 else xp.sum(last, axis=-1)
-        total = total + xp.astype(last, accumulator_dtype(xp, last))
+        exact = accumulator_dtype(xp, last)
+        masses = [xp.astype(m, exact) for m in (*masses[:-1], last)]
+        total = total + (
+            xp.matmul(masses[0], xp.matrix_transpose(masses[1])) if len(axes) == 2 else xp.sum(masses[0], axis=-1)
+        )
     return total
 
 
