@@ -47,7 +47,7 @@ def draw(path, images, losses):
         bottom.stairs(wanted / images["target"].size, edges, color="C3", label="the target's")
         bottom.set(xlim=(0, 1), ylim=(0, 0.1), xlabel="grey value")
     axes[1, 0].set_ylabel("share of pixels")
-    axes[1, 0].legend(loc="upper right", frameon=False)
+    axes[1, 1].legend(loc="upper right", frameon=False)
     axes[1, 1].set_title(f"squared EMD / K: {losses[0]:.1e} before, {losses[-1]:.1e} after {STEPS} steps", fontsize=9)
     figure.savefig(path, dpi=100)
 
