@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import array_api_compat.numpy
 import numpy as np
 
 from diffhist._array import Array, constant, device, index_dtype
@@ -110,7 +111,7 @@ def _coefficients(width: float, degree: int, fineness: int, reach: int, order: i
     t = (np.arange(per_cell) + 0.5) / per_cell
     weights = np.stack(_bspline(t, degree), axis=1) / scale
     u = (np.arange(cells)[:, None] + t) / M - reach
-    above = edges(np, u.reshape(1, -1), 0, 1, Axis(1, 0.0, 1.0, width, "open"), order)
+    above = edges(array_api_compat.numpy, u.reshape(1, -1), 0, 1, Axis(1, 0.0, 1.0, width, "open"), order)
     seen = (above[0, 0] - above[0, 1]).reshape(u.shape) @ weights
     normal, right = np.zeros((cells + degree,) * 2), np.zeros(cells + degree)
     for c in range(cells):
