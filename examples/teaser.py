@@ -24,6 +24,8 @@ def main() -> None:
     parser.add_argument("out", nargs="?", default="teaser.png", type=Path)
     parser.add_argument("--run", type=Path, help="a trained run to use in place of transport")
     given = parser.parse_args()
+    if given.out.exists():
+        parser.exit(2, f"teaser.py: {given.out} is there already: name another file, or move it away\n")
     method = {"method": "huenet", "run": given.run} if given.run else {"method": "transport"}
     pictures = photographs()
     figure, axes = plt.subplots(3, len(PAIRS), figsize=(4 * len(PAIRS), 9.4), layout="constrained")
