@@ -110,7 +110,7 @@ def read_pairs(path: Path) -> list[Pair]:
         reason = error.strerror if isinstance(error, OSError) else "a header `source,target` is needed"
         raise EvaluationError(f"{path} is not a list of pairs: {reason}") from error
     if not pairs:
-        raise EvaluationError(f"{path} has no pairs")
+        raise EvaluationError(f"{path} has no pairs below a header `source,target`")
     return pairs
 
 
