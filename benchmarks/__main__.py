@@ -1,4 +1,4 @@
-"""Measure everything: ``python -m benchmarks [--quick | --full] [--output DIR]``.
+"""Measure everything, in ten minutes: ``python -m benchmarks [--quick | --full] [--output DIR]``.
 
 Writes results.json, table.md, time.png and memory.png. Peers that are not installed (``pip install -r
 benchmarks/requirements.txt``) are skipped rows. Wants a machine that does nothing else.
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the plan and write what came of it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure diffhist beside its peers.")
     extent = parser.add_mutually_exclusive_group()
-    extent.add_argument("--quick", action="store_true", help="the base cases only (two minutes)")
+    extent.add_argument("--quick", action="store_true", help="the base cases only (four minutes)")
     extent.add_argument("--full", action="store_true", help="every row at every value of every factor (an hour)")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write (default: a new one in runs/)")
     options = parser.parse_args(arguments)

@@ -71,7 +71,7 @@ def _inputs(device: torch.device, case: Case, content: str) -> tuple[torch.Tenso
     x, y = cases.images(dataclasses.replace(case, content="noise" if content == "noise" else "hue"))
     if content == "one hue":
         x, y = np.full_like(x, 0.3), np.full_like(y, 0.3)
-    return tuple(torch.from_numpy(a).to(device) for a in (x, y, peers.target(case, y)))  # type: ignore[return-value]
+    return tuple(torch.from_numpy(a).to(device) for a in (x, y, peers.target(case, x)))  # type: ignore[return-value]
 
 
 def ours(task: str, case: Case, y: torch.Tensor, goal: torch.Tensor) -> Step:

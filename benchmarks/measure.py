@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.cases import Case
 
 ROUNDS = 3
-ERROR_LIMIT = 1 << 26  # N x K elements up to which float64 is computed as well
+ERROR_LIMIT = 1 << 24  # N x K elements up to which float64 is computed as well
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -53,7 +53,7 @@ def _base(rows: list[dict[str, Any]]) -> list[str]:
         "",
         "histogram, ms",
         "forward + backward, ms",
-        "times faster than dense",
+        "speed-up",
         "peak, MiB",
         "error",
         "of gradient",
@@ -73,8 +73,12 @@ def _base(rows: list[dict[str, Any]]) -> list[str]:
 def _spread(seconds: list[float] | None) -> str:
     if seconds is None:
         return ""
-    median, low, high = (f"{1e3 * s:.3g}" for s in seconds)
+    median, low, high = map(_milliseconds, seconds)
     return f"{median} ({low} to {high})"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
 def time_of(result: dict[str, Any]) -> float | None:
@@ -89,5 +93,5 @@ def _sweep(rows: list[dict[str, Any]], factor: str) -> list[str]:
     for row in dict.fromkeys(r["row"] for r in rows):
         seconds = {r[factor]: time_of(r) for r in rows if r["row"] == row}
         if len(seconds) > 1:
-            body.append([row, *(f"{1e3 * s:.3g}" if (s := seconds.get(v)) else "" for v in values)])
+            body.append([row, *(_milliseconds(s) if (s := seconds.get(v)) else "" for v in values)])
     return _grid([UNITS[factor], *(f"{v:g}" for v in values)], body)

@@ -72,6 +72,14 @@ def test_images(content):
     assert (len(np.unique(x[0])) > 3500) == (content == "noise")  # 8-bit pictures repeat
 
 
+@pytest.mark.parametrize("bins", [2, 16, 255])
+def test_target_is_a_histogram(bins):
+    goal = peers.target(Case("emd", bins=bins), np.zeros((3, 4)))
+    assert goal.shape == (3, bins)
+    assert goal.min() >= 0
+    np.testing.assert_allclose(goal.sum(1), 1)
+
+
 def test_sweeps_change_one_factor_at_a_time():
     for sweeps in (cases.SWEEPS, cases.SHORT_SWEEPS):
         for case in cases.swept("emd", sweeps):
@@ -208,7 +216,7 @@ def test_gpu_figures_on_a_device_of_another_kind(monkeypatch):
 def test_gpu_steps_are_one_function(task, rng):
     case = Case(task, batch=2, side=16, bins=8)
     x, y = (torch.from_numpy(rng.random((2, 256))) for _ in range(2))
-    goal = torch.from_numpy(peers.target(case, y.numpy()))
+    goal = torch.from_numpy(peers.target(case, x.numpy()))
     plain, mapped, ours = (make(task, case, y, goal)(x) for make in (gpu.plain, gpu.mapped, gpu.ours))
     torch.testing.assert_close(mapped, plain, rtol=1e-9, atol=1e-12)
     if task == "emd":  # the dense MI is of a table that has lost mass at the open boundary
