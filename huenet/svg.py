@@ -14,7 +14,7 @@ __all__ = ["HUES", "histograms", "lines", "points"]
 
 # The gradient of the hue circle, in steps of a sixth, between which RGB and hue are linear alike.
 HUES = (
-    '<svg width="0" height="0" aria-hidden="true" style="position:absolute"><defs><linearGradient id="hues">'
+    '<svg aria-hidden="true" style="position:absolute;width:0;height:0"><defs><linearGradient id="hues">'
     + "".join(f'<stop offset="{i / 6:.4f}" stop-color="hsl({60 * i},100%,50%)"/>' for i in range(7))
     + "</linearGradient></defs></svg>"
 )
