@@ -191,6 +191,19 @@ def test_float32_gradient_of_mi_within_1e_4(boundary, stride, hues, rng):
                 assert_allclose(got_one, want_one, rtol=0, atol=1e-4 * scale, err_msg=f"{name}, {partner}")
 
 
+@pytest.mark.parametrize("boundary", ["circular", "reflect"])
+def test_float32_keeps_mass_and_marginals(boundary, hues, rng):
+    for name, x in contents(hues, rng, 4).items():
+        y = rng.permutation(x)
+        h, table = soft_histogram(x, boundary=boundary), joint_histogram(x, y, boundary=boundary)
+        assert_allclose(h.sum(dtype=np.float64), 1.0, rtol=0, atol=1e-6, err_msg=name)
+        assert_allclose(table.sum(dtype=np.float64), 1.0, rtol=0, atol=1e-6, err_msg=name)
+        assert_allclose(table.sum(1), h, rtol=0, atol=2e-5 * h.max(), err_msg=name)
+        assert_allclose(table.sum(0), h, rtol=0, atol=2e-5 * h.max(), err_msg=name)
+        (got,) = gradients(np, lambda x: soft_histogram(x, boundary=boundary), np.ones(256), x)
+        assert_allclose(got, 0, atol=1e-6 * 640 / x.size, err_msg=name)
+
+
 @pytest.mark.parametrize("bins", [6, (64, 16)], ids=str)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_constant_images(xp, boundary, bins, rng):
