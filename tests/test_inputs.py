@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from arrays import from_numpy, gradients, to_numpy
+from arrays import from_numpy, gradients, to_numpy, value_and_gradients
 from cases import BOUNDARIES
 from numpy.testing import assert_allclose
 
@@ -262,6 +262,27 @@ def test_strides_do_not_matter(histogram, form, rng):
 
     for got, want in zip(gradients(np, fun, g, oddly(x), oddly(w)), gradients(np, fun, g, x, w), strict=True):
         assert_allclose(got, want, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bandwidth", [0.01, 0.1])
+@both
+@boundaries
+def test_repeating_a_sample_changes_nothing(histogram, boundary, bandwidth, dtype, rng):
+    """Large enough to be walked through in parts, with a remainder."""
+    x, w = rng.random((2, 301)).astype(dtype)
+
+    def fun(x, w):
+        return histogram(x, weights=w, boundary=boundary, bandwidth=bandwidth)
+
+    exact = fun(x.astype(np.float64), w.astype(np.float64))
+    g = rng.standard_normal(exact.shape)
+    value, found = value_and_gradients(np, fun, g, np.tile(x, 901), np.tile(w, 901))
+    base = 2e-5 if dtype == "float32" else 1e-12
+    assert_allclose(value, exact, rtol=0, atol=base * exact.max())
+    for got, want in zip(found, gradients(np, fun, g, x, w), strict=True):
+        want = np.tile(want / 901, 901)
+        assert_allclose(got, want, rtol=0, atol=10 * base * np.abs(want).max())
 
 
 @both

@@ -215,6 +215,20 @@ def test_constant_images(xp, boundary, bins, rng):
         assert_allclose(got, want, rtol=0, atol=2e-5 * want.max(), err_msg=str(values))
 
 
+@pytest.mark.parametrize(("dtype", "shape"), [("float32", (3, 8000)), ("float64", (20, 300))])
+@pytest.mark.parametrize("xp", ["numpy", "torch"], indirect=True)
+def test_batches_larger_than_a_table(xp, dtype, shape, rng):
+    x, y = rng.random((2, *shape)).astype(dtype)
+    g = rng.standard_normal((shape[0], 256, 256))
+    got, found = value_and_gradients(xp, joint_histogram, g, from_numpy(xp, x, dtype), from_numpy(xp, y, dtype))
+    for row in (0, shape[0] - 1):
+        want = reference.joint_histogram(x[row], y[row])
+        assert_allclose(got[row], want, rtol=0, atol=BASE[dtype] * want.max())
+        slopes = reference.joint_histogram_vjp(g[row], x[row], y[row])
+        for gradient, slope in zip(found, slopes, strict=False):
+            assert_allclose(gradient[row], slope, rtol=0, atol=10 * BASE[dtype] * np.abs(slope).max())
+
+
 @pytest.mark.slow
 def test_ten_million_equal_pixels():
     x = np.full(10**7, 0.3, np.float32)
