@@ -22,6 +22,7 @@ from huenet.inference import output_hue
 from huenet.measures import FIGURES, METHODS, outputs
 from huenet.metrics import hue_histogram
 from huenet.networks import Generator
+from huenet.summary import LEAST_PAIRS
 
 __all__ = ["SECTIONS", "Evidence"]
 
@@ -78,8 +79,8 @@ def baselines(evidence: Evidence) -> str:
 
     def mark(i: int, j: int) -> str:
         """Whether a method is reliably better (up) or worse (down) than the network."""
-        known = results["against"].get(names[i - 1], {})
-        if not 0 < j <= len(tables.SHOWN) or tables.SHOWN[j - 1] not in known:
+        known = results["against"].get(names[i - 1])
+        if not known or not 0 < j <= len(tables.SHOWN) or results["methods"][names[i - 1]]["pairs"] < LEAST_PAIRS:
             return ""
         key = tables.SHOWN[j - 1]
         low, high = (known[key][end] * FIGURES[key][1] for end in ("low", "high"))
@@ -94,7 +95,7 @@ def baselines(evidence: Evidence) -> str:
         "hues, and smoother. Smoothed by more bins, transport gives up closeness for coherence.</p>"
         f'<div class="grid charts">{charts}</div>{_table(rows, mark, own=(1,))}'
         "<p class=soft><span class=up>▲</span> reliably better than the network, <span class=down>▼</span> reliably "
-        f"worse (95% interval of the mean difference). {escape(tables.WINS)}</p>"
+        f"worse (95% interval of the mean difference, from {LEAST_PAIRS} pairs up). {escape(tables.WINS)}</p>"
     )
     return _section("Beside the baselines", text)
 

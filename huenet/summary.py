@@ -14,6 +14,8 @@ __all__ = ["AXES", "Verdict", "against", "intervals", "summarize", "verdict"]
 DRAWS = 4000
 LEAST_PAIRS = 20  # below, the spread between pairs drowns the differences between methods
 AXES = {"emd_hard": "EMD", "chroma_emd": "chroma EMD", "mi_hard": "relative MI", "incoherence": "incoherence"}
+CURVE = ("smooth16", "smooth8", "chroma16", "chroma8")  # from coherent to close: what is worth training for is past it
+RIVALS = ("rotation", *CURVE, "transport", "reinhard", "optimize")
 ON = "EMD (plain and by chroma), relative MI and incoherence"
 
 Figures = Mapping[str, Mapping[str, float]]
@@ -107,9 +109,9 @@ def verdict(results: Mapping[str, Any]) -> Verdict:
         f"the source's hue information (chance gives {ours['floor_hard']['mean']:.2f}) and takes hue incoherence from "
         f"{source['incoherence']['mean']:.4f} to {ours['incoherence']['mean']:.4f}."
     )
-    rivals = [name for name in against if name != "without_mi" and methods[name]["pairs"] >= LEAST_PAIRS]
-    signs = {name: _sign(against[name]) for name in rivals}
+    signs = {name: _sign(against[name]) for name in against if methods[name]["pairs"] >= LEAST_PAIRS and name in RIVALS}
     worse, level, better = ([METHODS[name] for name in signs if signs[name] == sign] for sign in (-1, 0, 1))
+    others = f"{'the other ' if better else ''}{len(level)} baseline{'s' if len(level) != 1 else ''}"
     if pairs < LEAST_PAIRS:
         kind, label = "few", "Too few pairs to tell"
         second = f"It takes {LEAST_PAIRS} pairs or more to say anything against the baselines."
@@ -123,13 +125,14 @@ def verdict(results: Mapping[str, Any]) -> Verdict:
             f"{'is' if len(worse) == 1 else 'are each'} better on some of {ON} and worse on none: on these figures the "
             "training does not pay."
         )
-    elif better:
-        kind, label = "ahead", "Better than a baseline"
-        rest = f"; {_and(level)} it neither beats nor loses to" if level else ""
-        second = f"No baseline gets past it on {ON}, and it is better, and worse on none, than {_and(better)}{rest}."
+    elif any(signs.get(name) == 1 for name in CURVE):
+        kind, label = "ahead", "Better than smoothed transport"
+        rest = f", and trades one figure for another with {others}" if level else ""
+        second = f"On {ON} no baseline beats it, and it is better, and worse on none, than {_and(better)}{rest}."
     else:
         kind, label = "mixed", "A trade-off"
-        second = f"On {ON} it neither beats nor loses to any baseline: it is one more compromise among them."
+        some = f"it is better, and worse on none, than {_and(better)}, but " if better else ""
+        second = f"On {ON} {some}it trades one figure for another with {others}, which no training went into."
     return Verdict(kind, label, f"{first} {second}")
 
 

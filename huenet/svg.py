@@ -5,6 +5,7 @@ The page defines the classes `line0` to `line3` (stroke), `area`, `axis`, `dot`,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -19,6 +20,7 @@ HUES = (
     + "</linearGradient></defs></svg>"
 )
 BAR = 10  # height of a bar of hues
+NEAR = 12  # from a point to its number
 
 Points = Sequence[tuple[float, float]]
 
@@ -63,17 +65,24 @@ def lines(curves: Mapping[str, Points], title: str) -> str:
 
 
 def points(places: Mapping[str, tuple[float, float]], x: str, y: str) -> str:
-    """Numbered points with intervals left to the tables; the first is the one that matters."""
+    """Numbered points; the first is the one that matters."""
     width, height, left, base = 420, 260, 52, 236
     most = [max(values) * 1.1 or 1 for values in zip(*places.values(), strict=True)]
+    spots = [
+        (left + (width - left - 14) * across / most[0], base - (base - 14) * up / most[1])
+        for across, up in places.values()
+    ]
+    taken = list(spots)
     body = _axes(width, left, base, f"{most[0]:.2g}", f"{most[1]:.2g}", x, y)
-    for i, (name, (across, up)) in reversed(list(enumerate(places.items(), 1))):
-        cx = left + (width - left - 14) * across / most[0]
-        cy = base - (base - 14) * up / most[1]
+    for i, (name, (cx, cy)) in enumerate(zip(places, spots, strict=True), 1):
+        around = [(cx + NEAR * dx, cy + NEAR * dy) for dx, dy in ((1, 0), (0, -1), (-1, 0), (0, 1), (1, -1), (-1, 1))]
+        # beside its point, where the next number or point is farthest
+        tx, ty = max(around, key=lambda spot: min(math.dist(spot, other) for other in taken if other != (cx, cy)))
+        taken.append((tx, ty))
         body += (
             f'<g class="{"own" if i == 1 else "dot"}"><title>{escape(name)}</title>'
-            f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="9"/>'
-            f'<text x="{cx:.1f}" y="{cy + 4:.1f}" text-anchor="middle">{i}</text></g>'
+            f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="{5 if i == 1 else 4}"/>'
+            f'<text x="{tx:.1f}" y="{ty + 4:.1f}" text-anchor="middle">{i}</text></g>'
         )
     return _svg(width, height, f"{y} against {x}", body)
 
