@@ -91,7 +91,7 @@ def baselines(evidence: Evidence) -> str:
         for key, label in (("emd_hard", "EMD to the target"), ("chroma_emd", "EMD weighted by chroma"))
     )
     text = (
-        "<p>None but the first needs training. In both charts, down and to the left is better: closer to the target's "
+        "<p>Only Hue-Net is trained. In both charts, down and to the left is better: closer to the target's "
         "hues, and smoother. Smoothed by more bins, transport gives up closeness for coherence.</p>"
         f'<div class="grid charts">{charts}</div>{_table(rows, mark, own=(1,))}'
         "<p class=soft><span class=up>▲</span> reliably better than the network, <span class=down>▼</span> reliably "
