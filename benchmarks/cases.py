@@ -40,7 +40,7 @@ SWEEPS: dict[str, tuple[Any, ...]] = {
 SHORT_SWEEPS: dict[str, tuple[Any, ...]] = {
     "side": (32, 128, 256, 512, 1024),
     "bins": (32, 256, 1024, 4096),
-    "batch": (1, 8, 32),
+    "batch": (1, 4, 32),
     "width": (0.1, 0.4, 2.0, 10.0),
 }
 
