@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ import torch
 from PIL import Image
 from runs import make_pictures, make_run
 from scipy import stats
+from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 from sklearn.metrics import mutual_info_score
 
@@ -133,6 +135,16 @@ def test_ssim_follows_wangs_formula_and_luma_that_of_bt601(pair):
     expected = (2 * a * b + 1e-4) / (a**2 + b**2 + 1e-4)
     assert figures(plain[0], source, {"made": plain[1]})["made"]["ssim"] == pytest.approx(expected, abs=1e-6)
     assert figures(source, source, {"identity": source})["identity"]["ssim"] == 1
+
+
+def test_ssim_is_wangs_mean_over_gaussian_windows(pair):
+    x, y = (np.tensordot([0.299, 0.587, 0.114], hsv_to_rgb(hsv), 1) for hsv in pair)
+    mean = partial(gaussian_filter, sigma=1.5, truncate=3.5)
+    products = mean(x * x) - mean(x) ** 2, mean(y * y) - mean(y) ** 2, mean(x * y) - mean(x) * mean(y)
+    luminance = (2 * mean(x) * mean(y) + 1e-4) / (mean(x) ** 2 + mean(y) ** 2 + 1e-4)
+    structure = (2 * products[2] + 9e-4) / (products[0] + products[1] + 9e-4)
+    expected = (luminance * structure)[5:-5, 5:-5].mean()  # where windows of 11 pixels are whole
+    assert figures(*pair, {"made": pair[1]})["made"]["ssim"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_known_results_of_the_source_itself(pair):
@@ -262,6 +274,7 @@ CLOSER = {"emd_hard": -0.2, "chroma_emd": -0.2}
         ("mixed", {"huenet": CLOSER, "chroma8": {**CLOSER, "mi_hard": -0.2, "incoherence": -0.2}}),
         ("mixed", {"huenet": CLOSER, "smooth8": {"emd_hard": -0.3, "chroma_emd": -0.1}}),
         ("mixed", {"huenet": {"emd_hard": -0.2, "chroma_emd": 0.1}, "smooth8": {"emd_hard": -0.3, "chroma_emd": 0.2}}),
+        ("mixed", {"huenet": {"emd_hard": 0.1, "chroma_emd": -0.2}, "smooth8": {"emd_hard": 0.05}}),
         ("idle", {"huenet": {"emd_hard": 0.001, "chroma_emd": 0.001}, "smooth8": {"emd_hard": 0.1}}),
         ("idle", {"huenet": {"emd_hard": 0.1, "chroma_emd": 0.1}}),
     ],
