@@ -10,6 +10,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -103,18 +104,22 @@ def set_rng(states: Mapping[str, Tensor]) -> None:
 
 
 def _replace(path: Path, write: Any) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
+    folder = path.with_name(f".{path.name}.tmp")  # for safetensors' own temporary file too, which a kill leaves behind
+    temporary = folder / path.name
     try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         write(temporary)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise CheckpointError(
             f"cannot write {path} ({_line(error)}); free some space or choose another --out"
         ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:

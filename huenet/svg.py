@@ -77,7 +77,8 @@ def points(places: Mapping[str, tuple[float, float]], x: str, y: str) -> str:
     for i, (name, (cx, cy)) in enumerate(zip(places, spots, strict=True), 1):
         around = [(cx + NEAR * dx, cy + NEAR * dy) for dx, dy in ((1, 0), (0, -1), (-1, 0), (0, 1), (1, -1), (-1, 1))]
         # beside its point, where the next number or point is farthest
-        tx, ty = max(around, key=lambda spot: min(math.dist(spot, other) for other in taken if other != (cx, cy)))
+        others = [spot for spot in taken if spot != (cx, cy)]
+        tx, ty = max(around, key=lambda spot: min((math.dist(spot, o) for o in others), default=0.0))
         taken.append((tx, ty))
         body += (
             f'<g class="{"own" if i == 1 else "dot"}"><title>{escape(name)}</title>'
