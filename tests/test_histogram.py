@@ -36,6 +36,7 @@ CASES = {
     "many pixels of two images": ((2, 50, 60), (50, 60), {"bins": 50, "range": (-1.0, 3.0), "axis": (-2, -1)}),
     "many pixels of a sharp kernel": ((3000,), None, {"bins": 64, "bandwidth": 0.1 / 64}),
     "many pixels of a wide kernel": ((3000,), None, {"bins": 128, "bandwidth": 2 / 128, "normalize": False}),
+    "beyond the range": ((3000,), None, {"bins": 64}),
     "weight for all": ((3, 20), (), {"bins": 6, "normalize": False}),
 }
 

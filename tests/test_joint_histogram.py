@@ -35,6 +35,7 @@ CASES = {
     "many pixels of two images": ((2, 60, 80), (60, 80), {"bins": (32, 64), "axis": (1, 2)}),
     "many pixels of two kernels": ((4000,), None, {"bins": (64, 16), "bandwidth": (0.1 / 64, None)}),
     "many pixels of a wide kernel": ((4000,), None, {"bins": 64, "bandwidth": 1 / 64, "normalize": False}),
+    "beyond the ranges": ((4000,), None, {"bins": (64, 32)}),
     "weights": ((50,), (50,), {"bins": 8}),
     "weights of sums": ((50,), (50,), {"bins": 8, "normalize": False}),
     "weights of an image": ((3, 4, 5), (4, 5), {"bins": 6, "axis": (-2, -1)}),
