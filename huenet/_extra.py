@@ -1,7 +1,14 @@
 """Imported first by every module that needs the `huenet` extra: what is missing is one line that says what to do."""
 
+import sys
 from importlib.util import find_spec
 
-missing = [name for name in ("torch", "PIL", "skimage", "matplotlib", "tqdm", "safetensors") if find_spec(name) is None]
+needed = ("torch", "PIL", "skimage", "scipy", "matplotlib", "tqdm", "safetensors", "tifffile")
+missing = [name for name in needed if find_spec(name) is None]
 if missing:
-    raise ImportError(f"huenet needs {', '.join(missing)}: pip install 'diffhist[huenet]'")
+    message = f"huenet needs {', '.join(missing)}: pip install 'diffhist[huenet]'"
+    program = getattr(sys.modules["__main__"], "__spec__", None)
+    if program and program.name.startswith("huenet."):  # python -m huenet.train, where a traceback says nothing more
+        print(f"{program.name}: {message}", file=sys.stderr)
+        sys.exit(2)
+    raise ImportError(message)

@@ -110,6 +110,7 @@ def _replace(path: Path, write: Any) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         write(temporary)
+        temporary.chmod(folder.stat().st_mode & 0o666)  # safetensors' own are for their owner alone
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

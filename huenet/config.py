@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from huenet._parser import Parser
+
 __all__ = ["PRESETS", "Config", "ConfigError", "arguments", "describe", "from_preset"]
 
 
@@ -205,15 +207,8 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Argparse whose errors are one line: the usage of forty flags hides what went wrong."""
-
-    def error(self, message: str) -> typing.NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="huenet.train",
         description="Train Hue-Net. With no argument: the `quick` preset on photographs that come with scikit-image.",
         argument_default=argparse.SUPPRESS,  # so that a preset's choice is told from a flag's

@@ -9,7 +9,6 @@ import huenet._extra  # noqa: F401  # isort: skip
 
 import dataclasses
 import math
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -251,10 +250,6 @@ def dry_run(config: Config, processes: Processes, steps: int = 5) -> None:
         training_step(config, state, networks, *pictures.pairs(next(state.sampler))).tolist()
     rate = steps / (time.perf_counter() - start)
     if processes.first:
-        cuda = processes.device.type == "cuda"
-        kilobytes = (
-            torch.cuda.max_memory_allocated() / 1024 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        )
         millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (state.generator, state.discriminator)]
         skipped = images.record["skipped"]
         print(
@@ -262,10 +257,24 @@ def dry_run(config: Config, processes: Processes, steps: int = 5) -> None:
             f"{len(skipped)} files skipped\n"
             f"device     {processes.device}, {processes.world} process(es), {'bfloat16' if config.amp else 'float32'}\n"
             f"networks   {millions[0]:.1f} + {millions[1]:.1f} million weights\n"
-            f"memory     {kilobytes / 1024**2:.1f} GiB for each process\n"
+            f"memory     {_peak_memory(processes.device)} for each process\n"
             f"speed      {rate:.2f} steps/s, {rate * config.batch_size:.1f} pairs/s\n"
             f"the run    {total} steps, about {_duration(total / rate)}, without validations and samples"
         )
+
+
+def _peak_memory(device: torch.device) -> str:
+    """The most that this process has held so far: on the GPU, or resident."""
+    if device.type == "cuda":
+        size = torch.cuda.max_memory_allocated(device)
+    else:
+        try:
+            import resource
+        except ImportError:  # Windows
+            return "not known on this system"
+        unit = 1 if sys.platform == "darwin" else 1024
+        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return f"{size / 2**30:.1f} GiB"
 
 
 def total_steps(config: Config, images: int) -> int:

@@ -121,6 +121,12 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path):
     assert os.listdir(tmp_path) == ["c.safetensors"]
 
 
+def test_others_can_read_what_they_could_read_of_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    checkpoint.save(tmp_path / "c.safetensors", {"a": torch.ones(1)}, {})
+    assert (tmp_path / "c.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(CheckpointError, match=r"cannot write .*choose another --out"):
         checkpoint.save(tmp_path / "nowhere" / "c.safetensors", {"a": torch.ones(1)}, {})

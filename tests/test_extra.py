@@ -1,5 +1,6 @@
 """What a bare installation, with NumPy alone, can do and what it says about the rest."""
 
+import os
 import subprocess
 import sys
 
@@ -30,3 +31,17 @@ def test_the_rest_names_the_extra_in_one_line(module):
     done = run(f"huenet.{module}")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "ImportError: huenet needs torch, tqdm: pip install 'diffhist[huenet]'"
+
+
+@pytest.mark.parametrize("module", ["train", "transfer", "evaluate", "report"])
+def test_a_command_without_the_extra_is_one_line_and_status_2(tmp_path, module):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'torch' else found(name, *rest)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-m", f"huenet.{module}"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"huenet.{module}: huenet needs torch: pip install 'diffhist[huenet]'\n"
