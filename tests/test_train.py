@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,16 @@ def test_two_images_can_be_overfitted(folder, preset):
         state.step += 1
         emd.append(terms[0].item())
     assert np.mean(emd[-5:]) < 0.1 * emd[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+def test_compiled_networks_have_the_same_gradients(folder, tmp_path):
+    flags = ["--steps", 1, "--lambda-emd", 1]
+    for name, choice in (("plain", "--no-compile"), ("compiled", "--compile")):
+        done = subprocess.run(command(folder, tmp_path / name, *flags, choice), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    same_gradients(tmp_path / "plain", tmp_path / "compiled")
 
 
 @pytest.mark.parametrize("preset", ["paper", "default"])
