@@ -133,7 +133,7 @@ _CIRCLE: dict[str, tuple[Any, str]] = {
     "circle": (True, "a sigmoid and a convolution over raw hue have a seam at red"),
     "boundary": ("circular", "an open boundary loses half of the mass of a pixel at red"),
     "chroma_weights": (True, "grey and dark pixels have no hue, only noise"),
-    "prior": (16.0, "transport smoothed over hue is a better start than the source's own hue"),
+    "prior": (32.0, "transport smoothed over hue, the better start than the source's hue; at 16 petals part in bands"),
     "norm": ("group", "the same picture alone and in a batch, in training and after"),
     "dropout": (0.0, "noise in the bottleneck makes patches within one petal"),
     "bins": (64, "as much as a circle of hue can show, at a quarter of the cost"),

@@ -18,11 +18,11 @@ from huenet.baselines import apply_displacement, hue_transport
 from huenet.color import chroma, hsv_to_rgb
 from huenet.config import Config
 
-__all__ = ["Discriminator", "Generator", "UNet", "presence"]
+__all__ = ["Discriminator", "Generator", "UNet", "hue_point", "presence"]
 
 PRIOR_BINS = 256
-BLURS = (1, 3, 10, 30)
-EDGE = 0.1  # a step of RGB across which hues may part
+BLURS = 5  # of 1, 2, 4, 8 and 16 pixels
+EDGE = 1.0  # a step between hues, as points of the unit disc, across which a blur stops
 
 
 class Generator(nn.Module):
@@ -32,19 +32,19 @@ class Generator(nn.Module):
     sigmoid. With it, the network reads points on the hue circle and the hue turns by what it predicts.
 
     Where `config.prior` asks for it, the rotation starts from the optimal transport of hue, smoothed over hue. What
-    smoothing took from the exact transport is cut into bands of detail within the picture's edges, and the network
-    decides how much of each comes back where: broad shading of a petal may, noise and speckle need not. It starts with
-    half of the broadest band and little of the others.
+    smoothing took from the exact transport is cut into bands of detail within regions of like hue, and the network
+    decides how much of each comes back where: what moves a whole flower may, what would part its petals need not. It
+    starts with little of any.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.circle, self.prior = config.circle, config.prior
-        bands = len(BLURS) + 1
+        bands = BLURS + 1
         inputs, outputs = (9 + bands, bands) if config.prior else (7, 1) if config.circle else (4, 1)
         self.unet = UNet(inputs, outputs, config.size, config.width, config.norm, config.dropout)
         if config.circle:
-            self.unet.start_from([-3.0] * len(BLURS) + [0.0] if config.prior else [0.0])
+            self.unet.start_from([-3.0] * bands if config.prior else [0.0])
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Source and target, HSV (B, 3, H, W), to the output's hue (B, H, W) in [0, 1]."""
@@ -55,13 +55,13 @@ class Generator(nn.Module):
 
     def rotation(self, source: Tensor, target: Tensor) -> Tensor:
         """How far each pixel's hue turns, (B, H, W) in turns."""
-        inputs = [_point(source), source[:, 1:], _point(target), chroma(target)[:, None]]
+        inputs = [hue_point(source), source[:, 1:], hue_point(target), chroma(target)[:, None]]
         if not self.prior:
             return self.unet(torch.cat(inputs, dim=1))[:, 0]
         exact, start = self._transports(source, target)
         rest = exact - start
         bands = _bands((rest - rest.round()) * presence(source), source)
-        gains = self.unet(torch.cat([*inputs, _point(source, start), bands], dim=1))
+        gains = self.unet(torch.cat([*inputs, hue_point(source, start), bands], dim=1))
         return start + (gains.sigmoid() * bands).sum(1)
 
     @torch.no_grad()
@@ -84,7 +84,7 @@ def presence(hsv: Tensor) -> Tensor:
     return t * t * (3 - 2 * t)
 
 
-def _point(hsv: Tensor, turn: Tensor | float = 0.0) -> Tensor:
+def hue_point(hsv: Tensor, turn: Tensor | float = 0.0) -> Tensor:
     """Hue as a point of the unit disc, (B, 2, H, W), at the centre where there is no hue, turned by `turn`."""
     angle = 2 * math.pi * (hsv[:, 0] + turn)
     return torch.stack([angle.cos(), angle.sin()], dim=1) * presence(hsv)[:, None]
@@ -92,26 +92,25 @@ def _point(hsv: Tensor, turn: Tensor | float = 0.0) -> Tensor:
 
 @torch.no_grad()
 def _bands(x: Tensor, source: Tensor) -> Tensor:
-    """Cut x (B, H, W) into what each of ever broader blurs takes from it, and what is left: (B, 1 + blurs, H, W).
+    """Cut x (B, H, W) into what each of ever broader blurs takes from it, and what is left: (B, 1 + BLURS, H, W).
 
-    Each blur repeats a mean over 3x3 pixels, weighted by their chroma and by their likeness in colour, so that it stops
-    at edges. The bands add up to x.
+    The edge-avoiding a-trous wavelet (H. Dammertz et al., 2010): a 3x3 kernel whose taps lie 1, 2, 4, ... pixels apart,
+    weighted by their chroma and by their likeness in hue to its centre. The bands add up to x.
     """
     height, width = x.shape[-2:]
-    places = [(slice(dy, dy + height), slice(dx, dx + width)) for dy in range(3) for dx in range(3)]
-    rgb = hsv_to_rgb(source)
-    strength, around = F.pad(chroma(source), (1, 1, 1, 1)), F.pad(rgb, (1, 1, 1, 1))
-    weights = torch.stack(
-        [strength[:, v, u] * torch.exp(-(around[:, :, v, u] - rgb).square().sum(1) / EDGE**2) for v, u in places]
-    )
-    weights /= weights.sum(0).clamp_min(1e-6)
+    hue, strength = hue_point(source), chroma(source)
     bands = []
-    for times in BLURS:
-        blurred = x
-        for _ in range(times):
-            padded, blurred = F.pad(blurred, (1, 1, 1, 1)), torch.zeros_like(x)
-            for weight, (v, u) in zip(weights, places, strict=True):
-                blurred.addcmul_(weight, padded[:, v, u])
+    for step in (2**i for i in range(BLURS)):
+        around, padded, guide = (F.pad(v, (step,) * 4) for v in (strength, x, hue))
+        total, mass = torch.zeros_like(x), torch.full_like(x, 1e-6)
+        for v in range(3):
+            for u in range(3):
+                rows, columns = slice(v * step, v * step + height), slice(u * step, u * step + width)
+                likeness = torch.exp(-(guide[..., rows, columns] - hue).square().sum(1) / EDGE**2)
+                weight = (2 - abs(v - 1)) * (2 - abs(u - 1)) * around[..., rows, columns] * likeness
+                total.addcmul_(weight, padded[..., rows, columns])
+                mass += weight
+        blurred = total / mass
         bands.append(x - blurred)
         x = blurred
     return torch.stack([*bands, x], dim=1)
