@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import t as student
 
 from huenet.measures import FIGURES, METHODS
 
@@ -67,7 +68,8 @@ def summarize(rows: Sequence[Figures]) -> dict[str, Any]:
     dict
         "methods": for each, its number of pairs and for each figure mean, low and high. "against": for each other
         method and figure that has a better end, the share of pairs that Hue-Net wins (a tie is half a win), and the
-        mean difference (Hue-Net minus the other) with its interval, over the pairs that both have.
+        mean difference (Hue-Net minus the other) with its interval, over the pairs that both have; and with the wider
+        interval "sure_low" to "sure_high", for all that the verdict compares at once (see `verdict`).
     """
     names = [name for name in (*METHODS, "target") if any(name in row for row in rows)]
     methods = {}
@@ -92,14 +94,19 @@ def against(rows: Sequence[Figures], other: str) -> dict[str, dict[str, float]]:
     gain = np.where(np.abs(difference) < 1e-9, 0, difference) * better  # rounding is not a win
     wins = (gain > 0).mean(axis=0) + (gain == 0).mean(axis=0) / 2
     means = intervals(difference)
-    return {key: {"wins": float(wins[i]), **_interval(means[:, i])} for i, key in enumerate(keys)}
+    sure = _sure(difference)
+    return {
+        key: {"wins": float(wins[i]), **_interval(means[:, i]), "sure_low": sure[0][i], "sure_high": sure[1][i]}
+        for i, key in enumerate(keys)
+    }
 
 
 def verdict(results: Mapping[str, Any]) -> Verdict:
     """What the figures say to someone who asks whether the network is worth its training.
 
-    A method is better than another where, on the figures in `AXES`, no 95% interval of the mean difference between
-    the two speaks against it and at least one speaks for it.
+    A method is better than another where, on the figures in `AXES`, no interval of the mean difference between the two
+    speaks against it and at least one speaks for it. The intervals are Student's at 95% for all figures and rivals
+    together (Bonferroni): of as many looks as that, one in twenty alone would find a difference where there is none.
     """
     methods, pairs = results["methods"], results["pairs"]
     source, ours, against = methods["identity"], methods["huenet"], results["against"]
@@ -140,10 +147,19 @@ def _sign(figures: Mapping[str, Mapping[str, float]]) -> int:
     """1 where Hue-Net is better, -1 where the other is, 0 where each has something for it, or neither anything."""
     signs = set()
     for key in AXES:
-        low, high = (figures[key][end] * FIGURES[key][1] for end in ("low", "high"))
+        low, high = (figures[key][end] * FIGURES[key][1] for end in ("sure_low", "sure_high"))
         signs.add(1 if min(low, high) > 0 else -1 if max(low, high) < 0 else 0)
     signs.discard(0)
     return signs.pop() if len(signs) == 1 else 0
+
+
+def _sure(values: np.ndarray) -> tuple[list[float], list[float]]:
+    """Ends of the intervals of the means of columns that all hold together in 95% of the evaluations."""
+    N = len(values)
+    share = 0.05 / (len(AXES) * len(RIVALS))
+    half = student.ppf(1 - share / 2, max(N - 1, 1)) * values.std(axis=0, ddof=min(N - 1, 1)) / np.sqrt(N)
+    mean = values.mean(axis=0)
+    return (mean - half).tolist(), (mean + half).tolist()
 
 
 def _and(names: Sequence[str]) -> str:
