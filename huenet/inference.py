@@ -1,9 +1,10 @@
-"""A trained generator, from its run folder to a hue."""
+"""A trained generator, from its run folder, or from the weights that come with the package, to a hue."""
 
 from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,11 +17,15 @@ from huenet.config import Config, ConfigError
 from huenet.networks import Generator
 from huenet.state import MODEL
 
-__all__ = ["load_generator", "output_hue"]
+__all__ = ["SHIPPED", "export", "load_generator", "output_hue"]
+
+SHIPPED = Path(__file__).with_name("weights.safetensors")
 
 
-def load_generator(run: str | Path, device: str | torch.device = "cpu") -> tuple[Generator, Config]:
+def load_generator(run: str | Path = SHIPPED, device: str | torch.device = "cpu") -> tuple[Generator, Config]:
     """The generator of a run, its averaged weights where it has them, ready for inference; and its configuration.
+
+    Without a run, the one that comes with the package.
 
     Raises
     ------
@@ -41,6 +46,26 @@ def load_generator(run: str | Path, device: str | torch.device = "cpu") -> tuple
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} does not fit the configuration it names: {reason}") from error
     return generator.eval().requires_grad_(False), config
+
+
+def export(run: str | Path, path: str | Path) -> None:
+    """Write a run's generator as one file to hand on: half precision, its configuration without the names of folders.
+
+    Raises
+    ------
+    FileExistsError
+        There is something at `path`.
+    CheckpointError
+        As for `load_generator`, or `path` cannot be written.
+    """
+    if Path(path).exists():
+        raise FileExistsError(f"{path} exists; choose another name")
+    generator, config = load_generator(run)
+    config = dataclasses.replace(config, data=Path(config.data).name if config.data else None, out=None, resume="no")
+    weights = {
+        name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in generator.state_dict().items()
+    }
+    checkpoint.save(Path(path), weights, {"config": config.to_json()})
 
 
 @torch.no_grad()

@@ -50,10 +50,10 @@ def recolor(
         uint8, uint16, or float in [0, 1]; of any two sizes. A fourth channel is transparency: what it hides does not
         count, and the source's is kept. Colour profiles of PIL images are honoured.
     method : {"huenet", "optimize", "transport", "reinhard"}, optional
-        The trained network of `run`; gradient descent on this pair; optimal transport of hue; statistics in
-        l-alpha-beta. By default "huenet" where there is a `run`, else "transport". All but "reinhard" change hue alone.
+        A trained network; gradient descent on this pair; optimal transport of hue; statistics in l-alpha-beta. All but
+        "reinhard" change hue alone. By default "huenet".
     run : path, optional
-        A run folder of ``huenet.train``.
+        For "huenet": a run folder of ``huenet.train``; without it, the weights that come with the package.
     strength : float
         From 0, the source, to 1, the full effect; mixed in RGB.
     mask : array (H, W) or PIL image, optional
@@ -114,26 +114,24 @@ class _Settings:
 
 
 def _settings(method: str | None, run: str | Path | None, strength: float, smooth: float, seed: int) -> _Settings:
-    method = method or ("huenet" if run else "transport")
+    method = method or "huenet"
     if method not in METHODS:
         raise TransferError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if (method == "huenet") != (run is not None):
-        raise TransferError(
-            f"method huenet needs --run FOLDER of huenet.train, and no other has use for it; got {method}"
-        )
+    if run is not None and method != "huenet":
+        raise TransferError(f"--run is for method huenet, got {method}; leave one of them out")
     for name, value, most in (("strength", strength, 1), ("smooth", smooth, 256)):
         if not 0 <= value <= most:
             raise TransferError(f"{name} must be from 0 to {most}, got {value}")
     if seed < 0:
         raise TransferError(f"seed must be at least 0, got {seed}")
     generator = None
-    if run is not None:
+    if method == "huenet":
         # here, because the other methods do without torch, which takes seconds to import
         from huenet.checkpoint import CheckpointError
-        from huenet.inference import load_generator
+        from huenet.inference import SHIPPED, load_generator
 
         try:
-            generator, _ = load_generator(run)
+            generator, _ = load_generator(SHIPPED if run is None else run)
         except CheckpointError as error:
             raise TransferError(str(error)) from error
     return _Settings(method, generator, strength, smooth, seed)
@@ -204,10 +202,15 @@ def _parser() -> Parser:
     )  # fmt: skip
     add(
         "--method", choices=METHODS,
-        help="huenet: a trained network, see --run; transport: hues moved the least way, instant; optimize: descent on "
-        "this pair, seconds; reinhard: statistics, light changes too (default: huenet with --run, else transport)",
+        help="huenet: a trained network; transport: hues moved the least way, instant; optimize: descent on this pair, "
+        "seconds; reinhard: statistics, light changes too (default: huenet)",
     )  # fmt: skip
-    add("--run", type=Path, metavar="FOLDER", help="run folder of huenet.train, for --method huenet")
+    add(
+        "--run",
+        type=Path,
+        metavar="FOLDER",
+        help="run folder of huenet.train, for huenet (default: weights that come with it)",
+    )
     add("--strength", type=float, default=1.0, metavar="0..1", help="how much of the effect (default: 1)")
     add("--mask", type=Path, metavar="FILE", help="picture of SOURCE's size: white is recoloured, black is kept")
     add(

@@ -169,9 +169,9 @@ def test_what_transparency_hides_does_not_count():
     hidden = target.copy()
     hidden[24:, :, :3], hidden[24:, :, 3] = RED, 0
     source = np.dstack([scene(0), np.arange(48 * 64, dtype=np.uint16).reshape(48, 64).astype(np.uint8)])
-    result = recolor(source, hidden)
+    result = recolor(source, hidden, method="transport")
     np.testing.assert_array_equal(result[..., 3], source[..., 3])
-    np.testing.assert_array_equal(result, recolor(source, target[:24]))
+    np.testing.assert_array_equal(result, recolor(source, target[:24], method="transport"))
 
 
 def test_the_working_copy_averages_what_counts():
@@ -256,8 +256,8 @@ def test_a_target_of_one_hue_gives_a_picture_of_that_hue(method):
         ({"mask": np.ones((4, 5))}, "the mask has 5 x 4 pixels and the source 64 x 48"),
         ({"mask": np.full((48, 64), 2.0)}, r"mask must lie in \[0, 1\]"),
         ({"method": "magic"}, "method must be one of huenet, optimize, transport, reinhard, got 'magic'"),
-        ({"method": "huenet"}, "method huenet needs --run FOLDER"),
-        ({"method": "transport", "run": "x"}, "method huenet needs --run FOLDER"),
+        ({"method": "transport", "run": "x"}, "--run is for method huenet, got transport"),
+        ({"run": "x"}, "x has no model.safetensors"),
         ({"strength": 1.5}, "strength must be from 0 to 1, got 1.5"),
         ({"strength": float("nan")}, "strength must be from 0 to 1, got nan"),
         ({"smooth": -1}, "smooth must be from 0 to 256, got -1"),
@@ -386,7 +386,7 @@ def test_a_target_in_another_profile_is_understood():
     swapped[tags[b"rXYZ"] : tags[b"rXYZ"] + 8], swapped[tags[b"gXYZ"] : tags[b"gXYZ"] + 8] = green, red
     source, target = Image.fromarray(scene(0)), Image.fromarray(plain(GREEN))
     target.info["icc_profile"] = bytes(swapped)
-    hue = hsv_of(np.asarray(recolor(source, target)))[0]
+    hue = hsv_of(np.asarray(recolor(source, target, method="transport")))[0]
     assert np.abs(hue - np.round(hue)).max() < 0.03
 
 
@@ -535,7 +535,8 @@ def test_one_line_for_every_wrong_input(files, capsys):
         capsys, source, target, "-o", out, "--mask", target
     )
     assert "invalid choice: 'magic'" in error_of(capsys, source, target, "-o", out, "--method", "magic")
-    assert "method huenet needs --run FOLDER" in error_of(capsys, source, target, "-o", out, "--method", "huenet")
+    options = "--method", "reinhard", "--run", files
+    assert "--run is for method huenet, got reinhard" in error_of(capsys, source, target, "-o", out, *options)
     assert not out.exists()
 
 

@@ -1,0 +1,69 @@
+"""The weights that come with the package, and how they are made from a run."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from PIL import Image
+from safetensors import safe_open
+from skimage import data
+
+from huenet import recolor
+from huenet.checkpoint import CheckpointError
+from huenet.color import chroma, rgb_to_hsv
+from huenet.inference import SHIPPED, export, load_generator
+from huenet.metrics import hue_emd, incoherence
+from huenet.networks import Generator
+
+PAIRS = [("astronaut", "coffee"), ("chelsea", "astronaut"), ("coffee", "rocket"), ("rocket", "chelsea")]
+
+
+def photograph(name):
+    return np.asarray(Image.fromarray(getattr(data, name)()).resize((192, 160)))
+
+
+def test_photographs_take_the_targets_hues_and_stay_coherent():
+    figures = []
+    for source, target in (map(photograph, pair) for pair in PAIRS):
+        before, wanted, after = (rgb_to_hsv(x / 255, axis=-1) for x in (source, target, recolor(source, target)))
+        np.testing.assert_allclose(after[..., 2], before[..., 2], atol=1.01 / 255)
+        weights = chroma(before, axis=-1), chroma(wanted, axis=-1)
+        emds = (hue_emd(x[..., 0], wanted[..., 0], *weights) for x in (before, after))
+        figures.append([*emds, *(incoherence(x[..., 0], weights[0]) for x in (before, after))])
+    emd_before, emd_after, rough_before, rough_after = np.mean(figures, axis=0)
+    assert emd_after < 0.5 * emd_before
+    assert rough_after < 1.5 * rough_before
+
+
+def test_they_are_small_and_name_no_folder():
+    assert SHIPPED.stat().st_size < 8e6
+    with safe_open(SHIPPED, framework="np") as file:
+        config = json.loads(json.loads(file.metadata()["meta"])["config"])
+    assert config["preset"] == "default"
+    assert config["out"] is None
+    assert "/" not in str(config["data"])
+
+
+def test_export_keeps_the_generator_to_half_precision_and_overwrites_nothing(tmp_path):
+    import torch
+
+    from huenet import checkpoint
+    from huenet.config import from_preset
+    from huenet.state import MODEL
+
+    config = from_preset("default", data="/home/me/pictures", out="runs/mine", size=32, width=4)
+    generator = Generator(config)
+    checkpoint.save(tmp_path / MODEL, generator.state_dict(), {"config": config.to_json()})
+    export(tmp_path, tmp_path / "weights.safetensors")
+    loaded, kept = load_generator(tmp_path / "weights.safetensors")
+    assert (kept.data, kept.out, kept.size) == ("pictures", None, 32)
+    for name, tensor in generator.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
+    assert 2 * (tmp_path / "weights.safetensors").stat().st_size < 1.1 * (tmp_path / MODEL).stat().st_size
+    with pytest.raises(FileExistsError, match="choose another name"):
+        export(tmp_path, tmp_path / "weights.safetensors")
+    with pytest.raises(CheckpointError, match="has no model"):
+        export(tmp_path / "nowhere", tmp_path / "other")
