@@ -1,7 +1,7 @@
 """Measure everything, in ten minutes: ``python -m benchmarks [--quick | --full] [--output DIR]``.
 
-Writes results.json, table.md, time.png and memory.png. Peers that are not installed (``pip install -r
-benchmarks/requirements.txt``) are skipped rows. Wants a machine that does nothing else.
+Writes results.json, table.md, time.png and memory.png. Peers that are not installed (extra ``bench``) are skipped rows.
+Wants a machine that does nothing else.
 """
 
 from __future__ import annotations
