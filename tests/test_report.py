@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from functools import partial
 from html import escape, unescape
 from html.parser import HTMLParser
 
@@ -16,6 +17,7 @@ pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
 import torch
+from commands import refusal, status
 from PIL import Image
 from runs import make_pictures, make_run
 
@@ -29,6 +31,8 @@ from huenet.svg import histograms, lines, points
 torch.set_num_threads(1)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ODD = "<b>&'\" é.png"  # a name that must not become markup
+command = partial(status, report.main)
+refused = partial(refusal, report.main)
 VOID = {"meta", "img", "br", "stop", "circle", "path", "polyline", "polygon", "rect"}
 
 
@@ -58,23 +62,6 @@ class Page(HTMLParser):
 
     def of(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
-
-
-def command(*arguments):
-    """Exit status of the command line."""
-    try:
-        return report.main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code
-
-
-def refused(capsys, *arguments):
-    """The one line that a command line with something wrong gets."""
-    capsys.readouterr()
-    assert command(*arguments) == 2
-    error = [line for line in capsys.readouterr().err.splitlines() if line and "img/s" not in line]
-    assert len(error) == 1, error
-    return error[0]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,36 @@
+"""The bilateral grid: a field over place and hue."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("skimage")
+
+
+from huenet.grid import read_grid, rotation_grid, splat_grid
+
+
+def test_splat_is_the_transpose_of_read(rng):
+    grid, values, hue = rng.random((3, 5, 16)), rng.random((20, 30)), rng.random((20, 30))
+    assert (read_grid(grid, hue) * values).sum() == pytest.approx((splat_grid(values, hue, grid.shape) * grid).sum())
+
+
+def test_a_grid_reads_the_same_in_parts(rng):
+    grid, hue = rng.random((4, 3, 8)), rng.random((40, 20))
+    parts = [read_grid(grid, hue[i : i + 7], first=i, height=40) for i in range(0, 40, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), read_grid(grid, hue))
+
+
+def test_a_grid_is_a_circle_in_hue():
+    grid = np.arange(8.0)[None, None]
+    np.testing.assert_allclose(read_grid(grid, np.array([[0.0, 1.0, 0.5 / 8, 1 - 0.25 / 8]])), [[3.5, 3.5, 0, 5.25]])
+
+
+def test_a_grid_holds_a_field_that_follows_place_and_hue(rng):
+    hue = 0.1 + 0.5 * (np.arange(128) > 63) + 0.02 * rng.random((128, 128))
+    field = np.where(hue < 0.3, 0.2, -0.3) + 0.1 * np.linspace(0, 1, 128)[:, None]
+    grid = rotation_grid(field, hue, np.ones_like(hue), (16, 16, 64))
+    error = np.angle(read_grid(grid, hue) * np.exp(-2j * np.pi * field)) / (2 * np.pi)
+    assert np.abs(error).max() < 0.01
+    # hues that the picture does not have take the rotation of their neighbours
+    assert np.abs(np.angle(grid)).min() / (2 * np.pi) > 0.1

@@ -1,0 +1,171 @@
+"""Picture files through `huenet transfer`: depth, profile, EXIF and transparency come out as they went in."""
+
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("skimage")
+
+import tifffile
+from commands import refusal, status
+from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import IFDRational
+from scenes import GREEN, hsv_of, plain, scene
+
+from huenet import transfer
+from huenet.picture import Picture, read_picture, write_picture
+from huenet.transfer import recolor
+
+command = partial(status, transfer.main)
+error_of = partial(refusal, transfer.main)
+
+
+def metadata():
+    """A colour profile that is not sRGB, and EXIF with a camera, an exposure and a place."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes(12)  # another date, so that it is told from a default
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0132] = "Maker", "2024:05:06 07:08:09"
+    exif.get_ifd(0x8769)[0x829A] = IFDRational(1, 125)
+    exif.get_ifd(0x8825)[1] = "N"
+    return bytes(profile), exif
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_profile_exif_and_depth_survive(tmp_path, suffix, deep):
+    if deep:
+        pytest.importorskip("imagecodecs")
+        if suffix in (".jpg", ".webp"):
+            pytest.skip("holds 8 bits")
+    profile, exif = metadata()
+    pixels = scene(dtype=np.uint16 if deep else np.uint8)
+    write_picture(tmp_path / f"source{suffix}", Picture(pixels, profile, exif.tobytes()))
+    Image.fromarray(scene(1)).save(tmp_path / "target.png")
+    out = tmp_path / f"out{suffix}"
+    assert command(tmp_path / f"source{suffix}", tmp_path / "target.png", "-o", out) == 0
+    with Image.open(out) as image:
+        assert image.info["icc_profile"] == profile
+        found = image.getexif()
+        assert (found[0x010F], found[0x0132]) == ("Maker", "2024:05:06 07:08:09")
+        assert float(found.get_ifd(0x8769)[0x829A]) == pytest.approx(1 / 125)
+        assert found.get_ifd(0x8825)[1] == "N"
+    result = read_picture(out).pixels
+    assert result.dtype == pixels.dtype
+    assert result.shape == pixels.shape
+    assert (result != pixels).any()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("height", [1, 5, 300])
+def test_16_bits_come_back_as_they_were(tmp_path, suffix, channels, height):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    pixels = np.random.default_rng(0).integers(0, 65536, (height, 2000, channels), dtype=np.uint16)
+    path = tmp_path / f"deep{suffix}"
+    write_picture(path, Picture(pixels))
+    np.testing.assert_array_equal(read_picture(path).pixels, pixels)
+    if suffix == ".png":
+        np.testing.assert_array_equal(imagecodecs.png_decode(path.read_bytes()), pixels)
+    else:
+        with tifffile.TiffFile(path) as file:
+            np.testing.assert_array_equal(file.asarray(), pixels)
+            assert [sample.name for sample in file.pages[0].extrasamples] == ["UNASSALPHA"] * (channels - 3)
+
+
+def test_16_bits_written_by_others_are_read(tmp_path):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    pixels = scene(0, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", compression="lzw")
+    (tmp_path / "b.png").write_bytes(imagecodecs.png_encode(pixels))
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "c.png")
+    for name in ("a.tif", "b.png"):
+        np.testing.assert_array_equal(read_picture(tmp_path / name).pixels, pixels)
+    np.testing.assert_array_equal(read_picture(tmp_path / "c.png").pixels, pixels[..., [0, 0, 0]])
+
+
+def test_16_bits_are_refused_where_they_would_be_cut(files, monkeypatch, capsys):
+    tifffile.imwrite(files / "deep.tif", scene(0, dtype=np.uint16), photometric="rgb")
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    assert "deep.tif: reading 16 bits a sample needs: pip install imagecodecs" in error_of(
+        capsys, files / "deep.tif", files / "target.png", "-o", files / "out.png"
+    )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_come_upright(tmp_path, orientation):
+    pixels = scene(0)
+    Image.fromarray(pixels).save(tmp_path / "plain.png")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    from PIL import ImageOps
+
+    with Image.open(tmp_path / "turned.png") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    assert command(tmp_path / "turned.png", tmp_path / "plain.png", "-o", tmp_path / "out.png", "--strength", 0) == 0
+    with Image.open(tmp_path / "out.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), expected)
+        assert image.getexif()[0x0112] == 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "YCbCr", "I;16", "RGBA"])
+def test_pictures_of_every_mode_are_read(files, mode):
+    image = Image.fromarray(scene(0))
+    image = Image.fromarray(scene(0, dtype=np.uint16)[..., 0]) if mode == "I;16" else image.convert(mode)
+    path = files / ("odd.tif" if mode in ("CMYK", "YCbCr") else "odd.png")
+    image.save(path)
+    grey = mode in ("1", "L", "LA", "I;16")
+    if mode == "I;16":
+        pytest.importorskip("imagecodecs")
+    assert command(path, files / "target.png", "-o", files / "out.png") == 0
+    before, after = read_picture(path).pixels, read_picture(files / "out.png").pixels
+    assert before.shape == after.shape
+    assert np.array_equal(before, after) == grey
+
+
+def test_a_target_in_another_profile_is_understood():
+    """Red and green exchanged by the target's profile: its numbers say green and mean red."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tags = {profile[i : i + 4]: i + 4 for i in range(132, 132 + 12 * profile[131], 12)}
+    swapped = bytearray(profile)
+    red, green = (profile[tags[name] : tags[name] + 8] for name in (b"rXYZ", b"gXYZ"))
+    swapped[tags[b"rXYZ"] : tags[b"rXYZ"] + 8], swapped[tags[b"gXYZ"] : tags[b"gXYZ"] + 8] = green, red
+    source, target = Image.fromarray(scene(0)), Image.fromarray(plain(GREEN))
+    target.info["icc_profile"] = bytes(swapped)
+    hue = hsv_of(np.asarray(recolor(source, target, method="transport")))[0]
+    assert np.abs(hue - np.round(hue)).max() < 0.03
+
+
+def test_16_bits_need_a_format_that_holds_them(files, capsys):
+    write_picture(files / "deep.tif", Picture(scene(0, dtype=np.uint16)))
+    for suffix in (".jpg", ".webp"):
+        out = files / f"out{suffix}"
+        error = error_of(capsys, files / "deep.tif", files / "target.png", "-o", out)
+        assert "holds 8 bits a sample and the picture has 16; choose .png or .tif" in error
+        assert not out.exists()
+
+
+def test_transparency_needs_a_format_that_holds_it(files, capsys):
+    pixels = np.dstack([scene(0), np.full((48, 64), 255, np.uint8)])
+    Image.fromarray(pixels).save(files / "opaque.png")
+    assert command(files / "opaque.png", files / "target.png", "-o", files / "out.jpg") == 0
+    pixels[0, 0, 3] = 7
+    Image.fromarray(pixels).save(files / "hole.png")
+    out = files / "hole.jpg"
+    assert "JPEG holds no transparency; choose .png" in error_of(
+        capsys, files / "hole.png", files / "target.png", "-o", out
+    )
+    assert not out.exists()
+    for suffix in (".png", ".webp", ".tif"):
+        assert command(files / "hole.png", files / "target.png", "-o", files / f"hole-out{suffix}") == 0
+        assert read_picture(files / f"hole-out{suffix}").pixels[0, 0, 3] == 7
+
+
+def test_pictures_too_large_are_refused_before_they_are_decoded(files, capsys, monkeypatch):
+    monkeypatch.setattr("huenet.picture.MAX_PIXELS", 3000)
+    error = error_of(capsys, files / "source.png", files / "target.png", "-o", files / "out.png")
+    assert "64 x 48 pixels are more than" in error

@@ -1,0 +1,181 @@
+"""Recolouring arrays and images: what must change, what must stay, and what is said when it cannot be done."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("skimage")
+
+from PIL import Image, ImageCms
+from scenes import GREEN, GREY, RED, distance, hsv_of, plain, scene
+
+from huenet.methods import METHODS, small_copy
+from huenet.transfer import TransferError, recolor
+
+OPTIMIZE = pytest.param("optimize", marks=pytest.mark.slow)
+FREE_METHODS = [OPTIMIZE if method == "optimize" else method for method in METHODS if method != "huenet"]
+
+
+# The result
+
+
+@pytest.mark.parametrize("method", FREE_METHODS)
+def test_the_result_has_the_targets_colours(method):
+    source, target = scene(0), scene(1, 40, 40)
+    before, after = distance(target, source), distance(target, recolor(source, target, method=method))
+    assert after < (0.8 if method == "reinhard" else 0.6) * before
+
+
+@pytest.mark.parametrize("method", [OPTIMIZE, "transport"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_only_hue_changes(method, dtype):
+    source = scene(0, dtype=dtype)
+    before, after = hsv_of(source), hsv_of(recolor(source, scene(1), method=method))
+    np.testing.assert_allclose(after[1:], before[1:], atol=2.01 / np.iinfo(dtype).max)
+
+
+@pytest.mark.parametrize("method", FREE_METHODS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_strength_0_and_a_black_mask_change_nothing(method, dtype):
+    source, target = scene(0, dtype=dtype), scene(1)
+    np.testing.assert_array_equal(recolor(source, target, method=method, strength=0), source)
+    half = np.zeros(source.shape[:2], bool)
+    half[:, 32:] = True
+    masked = recolor(source, target, method=method, mask=half)
+    np.testing.assert_array_equal(masked[:, :32], source[:, :32])
+    assert (masked[:, 32:] != source[:, 32:]).any()
+
+
+@pytest.mark.parametrize("method", FREE_METHODS)
+def test_a_picture_recoloured_after_itself_stays(method):
+    source = scene(0)
+    assert np.abs(recolor(source, source, method=method).astype(int) - source).max() <= (
+        30 if method == "optimize" else 2
+    )
+
+
+def test_strength_is_a_mixture():
+    source, target = scene(0).astype(np.float32) / 255, scene(1)
+    whole, half = recolor(source, target), recolor(source, target, strength=0.5)
+    np.testing.assert_allclose(half, (source + whole) / 2, atol=1e-6)
+
+
+def test_the_kind_of_the_source_is_kept():
+    target = scene(1)
+    for source in (scene(0), scene(0, dtype=np.uint16), scene(0) / 255, (scene(0) / 255).astype(np.float32)):
+        before = source.copy()
+        result = recolor(source, target)
+        assert result.dtype == source.dtype
+        assert result.shape == source.shape
+        np.testing.assert_array_equal(source, before)  # the caller's own is left alone
+    image = Image.fromarray(scene(0))
+    image.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    result = recolor(image, Image.fromarray(target))
+    assert result.info["icc_profile"] == image.info["icc_profile"]
+    np.testing.assert_array_equal(np.asarray(result), recolor(scene(0), target))
+
+
+def test_what_transparency_hides_does_not_count():
+    target = np.dstack([scene(1), np.full((48, 64), 255, np.uint8)])
+    hidden = target.copy()
+    hidden[24:, :, :3], hidden[24:, :, 3] = RED, 0
+    source = np.dstack([scene(0), np.arange(48 * 64, dtype=np.uint16).reshape(48, 64).astype(np.uint8)])
+    result = recolor(source, hidden, method="transport")
+    np.testing.assert_array_equal(result[..., 3], source[..., 3])
+    np.testing.assert_array_equal(result, recolor(source, target[:24], method="transport"))
+
+
+def test_the_working_copy_averages_what_counts():
+    picture = np.zeros((700, 1100, 4), np.uint8) + np.uint8([*GREEN, 255])
+    picture[::2, ::3] = [*RED, 0]
+    copy = small_copy(picture)
+    assert max(copy.rgb.shape) <= 512
+    np.testing.assert_allclose(copy.rgb, plain(GREEN, *copy.rgb.shape[:2]) / 255, atol=1e-6)
+    masked = small_copy(picture[..., :3], (picture[..., 3] // 2).astype(np.uint8))
+    np.testing.assert_allclose(masked.rgb, copy.rgb, atol=1e-6)
+    np.testing.assert_allclose(masked.weights, copy.weights * 127 / 255, atol=1e-6)
+
+
+def test_dithering_is_seeded_and_leaves_no_bands():
+    ramp = np.linspace(0.2, 0.22, 512, dtype=np.float32)
+    source = np.zeros((256, 512, 3), np.float32) + np.array([0.5, 0, 0.1], np.float32)
+    source[..., 1] = ramp  # less than six steps of 8 bits over the width
+    as_bytes = np.rint(source * 255).astype(np.uint8)
+    one, same, other = (recolor(as_bytes, scene(1), strength=0.7, seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+    exact = recolor(as_bytes / 255, scene(1), strength=0.7)
+    np.testing.assert_allclose(one.mean(axis=0) / 255, exact.mean(axis=0), atol=0.2 / 255)
+
+
+def test_tiles_leave_no_seam(monkeypatch):
+    """A rotation that varies over the picture reads the same in tiles of ten rows and whole."""
+    source, target = scene(0) / 255, scene(1)
+    monkeypatch.setattr("huenet.optimize.optimize", lambda hsv, _: hsv[0] + np.linspace(0, 0.4, hsv.shape[1])[:, None])
+    mask = np.linspace(0.1, 1, source.shape[0])[:, None] * np.ones(source.shape[1])
+    whole = recolor(source, target, method="optimize", mask=mask)
+    monkeypatch.setattr("huenet.methods.TILE", 640)
+    np.testing.assert_allclose(recolor(source, target, method="optimize", mask=mask), whole, atol=1e-6)
+
+
+# Odd pictures
+
+
+@pytest.mark.parametrize("method", FREE_METHODS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (3, 2)])
+def test_pictures_of_any_shape(method, shape):
+    source = scene(0)[: shape[0]] if shape[1] == 700 else scene(0)[: shape[0], : shape[1]]
+    assert recolor(source, scene(1), method=method).shape == source.shape
+    assert recolor(scene(1), source, method=method).shape == scene(1).shape
+
+
+@pytest.mark.parametrize("method", [OPTIMIZE, "transport"])
+def test_grey_stays_and_says_so(method):
+    with pytest.warns(UserWarning, match="the source has no colour"):
+        np.testing.assert_array_equal(recolor(plain(GREY), scene(1), method=method), plain(GREY))
+    with pytest.warns(UserWarning, match="the target has no colour"):
+        np.testing.assert_array_equal(recolor(scene(0), plain(GREY), method=method), scene(0))
+    mixed = scene(0)
+    mixed[:10] = GREY
+    np.testing.assert_array_equal(recolor(mixed, scene(1), method=method)[:10], mixed[:10])
+
+
+def test_reinhard_of_one_colour_is_finite():
+    assert recolor(plain(GREY), plain(RED), method="reinhard").shape == plain(GREY).shape
+    np.testing.assert_allclose(recolor(plain(GREEN), plain(RED), method="reinhard"), plain(RED), atol=1)
+
+
+@pytest.mark.parametrize("method", [OPTIMIZE, "transport"])
+def test_a_target_of_one_hue_gives_a_picture_of_that_hue(method):
+    hue, s, v = hsv_of(recolor(scene(0), plain(GREEN), method=method))
+    apart = np.abs(hue - 1 / 3)
+    assert np.average(apart, weights=s * v) < 0.03
+    assert apart.max() < (0.2 if method == "optimize" else 0.025)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": np.full((4, 4, 3), np.nan)}, r"source must lie in \[0, 1\], got values from nan"),
+        ({"target": np.full((4, 4, 3), 255.0)}, r"target must lie in \[0, 1\], got values from 255"),
+        (
+            {"source": np.zeros((4, 4), np.uint8)},
+            r"source must have the shape .* got \(4, 4\)",
+        ),
+        ({"source": np.zeros((0, 4, 3), np.uint8)}, "source must have the shape"),
+        ({"source": np.zeros((4, 4, 3), np.int64)}, "source must be uint8, uint16 or float, got int64"),
+        ({"mask": np.ones((4, 5))}, "the mask has 5 x 4 pixels and the source 64 x 48"),
+        ({"mask": np.full((48, 64), 2.0)}, r"mask must lie in \[0, 1\]"),
+        ({"method": "magic"}, "method must be one of huenet, optimize, transport, reinhard, got 'magic'"),
+        ({"method": "transport", "run": "x"}, "--run is for method huenet, got transport"),
+        ({"run": "x"}, "x has no model.safetensors"),
+        ({"strength": 1.5}, "strength must be from 0 to 1, got 1.5"),
+        ({"strength": float("nan")}, "strength must be from 0 to 1, got nan"),
+        ({"smooth": -1}, "smooth must be from 0 to 256, got -1"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+    ],
+)
+def test_wrong_arguments_are_named(change, message):
+    arguments = {"source": scene(0), "target": scene(1), **change}
+    with pytest.raises(TransferError, match=message):
+        recolor(arguments.pop("source"), arguments.pop("target"), **arguments)
