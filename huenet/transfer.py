@@ -69,7 +69,7 @@ def recolor(
     -------
     ndarray or PIL image, as `source`
         The recoloured source. A grey source or a grey target leaves it as it is, with a warning ("reinhard"
-        excepted); a target of one hue gives a picture of that hue.
+        excepted); a target of one hue gives a picture near that hue.
 
     Raises
     ------
