@@ -95,7 +95,7 @@ def load(
     workers : int, optional
         Decoding threads; by default one for each core, up to 16.
     progress : bool
-        Show a progress bar while decoding.
+        Show a progress bar while decoding, on a terminal.
 
     Returns
     -------
@@ -201,7 +201,7 @@ def _decode(paths: list[Path], size: int, workers: int | None, progress: bool) -
             total=len(paths),
             desc="reading images",
             unit="img",
-            disable=not progress,
+            disable=None if progress else True,  # None: not into a log, where an error is to be the one line
         )
         for i, result in enumerate(results):
             if isinstance(result, ImageError):
