@@ -141,8 +141,8 @@ _CIRCLE: dict[str, tuple[Any, str]] = {
     "ema": (0.999, "averaged weights give steadier pictures"),
     "decay_from": (0.5, "a falling rate settles the pictures"),
     "lambda_emd": (
-        10.0,
-        "at 100 the histogram is bought with speckle, at 20 one rose of Flower Color came out in rainbows",
+        5.0,
+        "at 100 the histogram is bought with speckle, at 10 a red rose came out in yellow, orange and pink",
     ),
     "lambda_smooth": (1000.0, "mutual information does not see bands within one petal"),
     "gamma_mi": (5.0, "the smoothness and the prior already keep the source's structure"),

@@ -10,9 +10,9 @@ def status(main, *arguments):
 
 
 def refusal(main, capsys, *arguments):
-    """The one line, beside progress bars, that a wrong command line gets."""
+    """The one line, and nothing else on standard error, that a wrong command line gets."""
     capsys.readouterr()
     assert status(main, *arguments) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line and "img/s" not in line]
+    lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1, lines
     return lines[0]
