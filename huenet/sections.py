@@ -83,7 +83,7 @@ def baselines(evidence: Evidence) -> str:
         if not known or not 0 < j <= len(tables.SHOWN) or results["methods"][names[i - 1]]["pairs"] < LEAST_PAIRS:
             return ""
         key = tables.SHOWN[j - 1]
-        low, high = (known[key][end] * FIGURES[key][1] for end in ("low", "high"))
+        low, high = (known[key][end] * FIGURES[key][1] for end in ("sure_low", "sure_high"))
         return "up" if max(low, high) < 0 else "down" if min(low, high) > 0 else ""
 
     charts = "".join(
@@ -95,7 +95,7 @@ def baselines(evidence: Evidence) -> str:
         "hues, and smoother. Smoothed by more bins, transport gives up closeness for coherence.</p>"
         f'<div class="grid charts">{charts}</div>{_table(rows, mark, own=(1,))}'
         "<p class=soft><span class=up>▲</span> reliably better than the network, <span class=down>▼</span> reliably "
-        f"worse (95% interval of the mean difference, from {LEAST_PAIRS} pairs up). {escape(tables.WINS)}</p>"
+        f"worse (mean difference, all at once at 95%; from {LEAST_PAIRS} pairs up). {escape(tables.WINS)}</p>"
     )
     return _section("Beside the baselines", text)
 
