@@ -6,11 +6,12 @@ Written without branches on a library's name, so NumPy arrays and torch tensors 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from array_api_compat import array_namespace
 
-__all__ = ["chroma", "hsv_to_rgb", "rgb_to_hsv"]
+__all__ = ["chroma", "hsv_to_rgb", "hue_point", "presence", "rgb_to_hsv"]
 
 Array = Any
 
@@ -134,3 +135,43 @@ def chroma(hsv: Array, /, *, axis: int = -3) -> Array:
     """
     _, saturation, value = _channels(hsv, axis, "hsv")
     return saturation * value
+
+
+def presence(hsv: Array, /, *, axis: int = -3) -> Array:
+    """How far a pixel has a hue: 0 for grey and black, 1 from a chroma of 0.06 on, smooth between.
+
+    Parameters
+    ----------
+    hsv : array (..., 3, ...)
+        Hue, saturation and value along `axis`.
+    axis : int
+        The channel axis.
+
+    Returns
+    -------
+    array
+        The shape of `hsv` without `axis`, in [0, 1].
+    """
+    xp = array_namespace(hsv)
+    t = xp.clip((chroma(hsv, axis=axis) - 0.02) / 0.04, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def hue_point(hsv: Array, turn: Array | float = 0.0, /) -> Array:
+    """Hue as a point of the unit disc: on its rim where there is a hue, at its centre where there is none.
+
+    Parameters
+    ----------
+    hsv : array (..., 3, H, W)
+        Hue, saturation and value.
+    turn : array (..., H, W) or float
+        Turns that are added to the hue.
+
+    Returns
+    -------
+    array (..., 2, H, W)
+        Cosine and sine of the hue, times its `presence`.
+    """
+    xp = array_namespace(hsv)
+    angle = 2 * math.pi * (hsv[..., 0, :, :] + turn)
+    return xp.stack([xp.cos(angle), xp.sin(angle)], axis=-3) * presence(hsv)[..., None, :, :]

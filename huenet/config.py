@@ -65,7 +65,7 @@ class Config:
     )
     circle: bool = _field(False, "hue as a circle: read (cos, sin), predict a rotation, show the discriminator RGB")
     prior: float = _field(
-        0.0, "with --circle, rotate from optimal transport smoothed over this many of 256 bins; 0 for none"
+        0.0, "with --circle, start from transport smoothed over this many of 256 bins, and descent; 0 for none"
     )
     width: int = _field(64, "channels of the first layer of both networks")
     norm: str = _field("batch", "normalisation: batch or group")
@@ -133,18 +133,15 @@ _CIRCLE: dict[str, tuple[Any, str]] = {
     "circle": (True, "a sigmoid and a convolution over raw hue have a seam at red"),
     "boundary": ("circular", "an open boundary loses half of the mass of a pixel at red"),
     "chroma_weights": (True, "grey and dark pixels have no hue, only noise"),
-    "prior": (32.0, "transport smoothed over hue, the better start than the source's hue; at 16 petals part in bands"),
+    "prior": (32.0, "transport smoothed over hue, then descent on the pair: the better start than the source's hue"),
     "norm": ("group", "the same picture alone and in a batch, in training and after"),
     "dropout": (0.0, "noise in the bottleneck makes patches within one petal"),
     "bins": (64, "as much as a circle of hue can show, at a quarter of the cost"),
     "flip": ("horizontal", "photographs have an up"),
     "ema": (0.999, "averaged weights give steadier pictures"),
     "decay_from": (0.5, "a falling rate settles the pictures"),
-    "lambda_emd": (
-        5.0,
-        "at 100 the histogram is bought with speckle, at 10 a red rose came out in yellow, orange and pink",
-    ),
-    "lambda_smooth": (1000.0, "mutual information does not see bands within one petal"),
+    "lambda_emd": (5.0, "at 100 the histogram is bought with speckle and rainbows"),
+    "lambda_smooth": (600.0, "mutual information does not see bands within one petal; at 400 some flowers part"),
     "gamma_mi": (5.0, "the smoothness and the prior already keep the source's structure"),
 }
 
@@ -154,16 +151,14 @@ PRESETS: dict[str, dict[str, tuple[Any, str]]] = {
     "quick": {
         **_CIRCLE,
         "size": (64, "minutes on two CPU cores"),
-        "lambda_emd": (20.0, "photographs of few, plain hues bear more of it than flowers do"),
-        "lambda_smooth": (400.0, "photographs of few, plain hues need less of it than flowers do"),
         "batch_size": (8, "minutes on two CPU cores"),
         "width": (16, "minutes on two CPU cores"),
-        "steps": (600, "minutes on two CPU cores"),
+        "steps": (300, "minutes on two CPU cores"),
         "lr": (1e-3, "few steps, a small network"),
         "ema": (0.99, "few steps"),
-        "val_every": (200, "few steps"),
-        "sample_every": (200, "few steps"),
-        "save_every": (200, "few steps"),
+        "val_every": (100, "few steps"),
+        "sample_every": (100, "few steps"),
+        "save_every": (100, "few steps"),
     },
 }
 

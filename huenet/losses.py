@@ -16,12 +16,11 @@ from torch import Tensor
 import diffhist
 from huenet.color import chroma
 from huenet.config import Config
-from huenet.networks import hue_point
+from huenet.smoothness import links, smoothness
 
 __all__ = ["discriminator_loss", "emd_loss", "generator_adversarial_loss", "mi_loss", "smoothness_loss"]
 
 PICTURE = (-2, -1)
-EDGE = 0.5  # a step between neighbours' hues, as points of the unit disc, at which rotations too may part
 
 
 def emd_loss(config: Config, output: Tensor, source: Tensor, target: Tensor) -> Tensor:
@@ -48,23 +47,8 @@ def mi_loss(config: Config, output: Tensor, source: Tensor) -> Tensor:
 
 
 def smoothness_loss(output: Tensor, source: Tensor) -> Tensor:
-    """Mean circular difference of the displacement of hue between neighbours, weighted by chroma and by likeness.
-
-    Mutual information does not see a petal recoloured in bands; this does. A step of the displacement costs its size
-    (so one clean border is no dearer than a rainbow), and less where the source's own hue parts; shading is no border.
-    """
-    turn = 2 * torch.pi * (output - source[:, 0])
-    hue, weight = hue_point(source), chroma(source)
-    total = weights = torch.zeros_like(turn[:, 0, 0])
-    for axis in PICTURE:
-        step = 2 * torch.sin(turn.diff(dim=axis) / 2)  # the chord: no seam, and no jump at half a turn
-        length = (step.square() + 1e-6).sqrt() - 1e-3
-        size = weight.shape[axis]
-        w = torch.minimum(weight.narrow(axis, 1, size - 1), weight.narrow(axis, 0, size - 1))
-        likeness = torch.exp(-hue.diff(dim=axis).square().sum(1) / EDGE**2)
-        total = total + (w * likeness * length).sum(PICTURE)
-        weights = weights + w.sum(PICTURE)
-    return (total / weights.clamp_min(1e-6)).mean() / (2 * torch.pi)
+    """Mean step of the displacement of hue between pixels that belong together: see `huenet.smoothness`."""
+    return smoothness(output - source[:, 0], links(source)).mean()
 
 
 def generator_adversarial_loss(fake: Tensor) -> Tensor:

@@ -13,16 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import diffhist
-from huenet.baselines import apply_displacement, hue_transport
-from huenet.color import chroma, hsv_to_rgb
+from huenet.baselines import apply_displacement
+from huenet.color import chroma, hsv_to_rgb, hue_point, presence
 from huenet.config import Config
+from huenet.optimize import GRID, descend
 
-__all__ = ["Discriminator", "Generator", "UNet", "hue_point", "presence"]
+__all__ = ["Discriminator", "Generator", "UNet", "read_grid"]
 
-PRIOR_BINS = 256
-BLURS = 5  # of 1, 2, 4, 8 and 16 pixels
-EDGE = 1.0  # a step between hues, as points of the unit disc, across which a blur stops
+CELLS = 8  # cells of the grid of displacements along a side of the training size
+DESCENT = {"steps": 24, "side": 32}
 
 
 class Generator(nn.Module):
@@ -31,24 +30,24 @@ class Generator(nn.Module):
     Without `config.circle` it is the paper's: H, S, V of the source and H of the target in, the output's hue out of a
     sigmoid. With it, the network reads points on the hue circle and the hue turns by what it predicts.
 
-    Where `config.prior` asks for it, the rotation starts from the optimal transport of hue, smoothed over hue. What
-    smoothing took from the exact transport is cut into bands of detail within regions of like hue, and the network
-    decides how much of each comes back where: what moves a whole flower may, what would part its petals need not. It
-    starts with little of any.
+    Where `config.prior` asks for it, the rotation starts from optimal transport of hue, smoothed over hue, and a few
+    steps of descent of the loss on the pair itself (`huenet.optimize`). The network sees source, target and what came
+    of that, and decides on a bilateral grid of the same kind, place by place and hue by hue, how much of the descent
+    to take, and what to add. So the hue turns slowly over the picture but at its edges, and no petal parts.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.circle, self.prior = config.circle, config.prior
-        bands = BLURS + 1
-        inputs, outputs = (9 + bands, bands) if config.prior else (7, 1) if config.circle else (4, 1)
-        self.unet = UNet(inputs, outputs, config.size, config.width, config.norm, config.dropout)
+        self.config = config
+        inputs, outputs = (9, 2 * GRID[-1]) if config.prior else (7, 1) if config.circle else (4, 1)
+        cells = CELLS if config.prior else None
+        self.unet = UNet(inputs, outputs, config.size, config.width, config.norm, config.dropout, cells)
         if config.circle:
-            self.unet.start_from([-3.0] * bands if config.prior else [0.0])
+            self.unet.start_from_zero()
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Source and target, HSV (B, 3, H, W), to the output's hue (B, H, W) in [0, 1]."""
-        if not self.circle:
+        if not self.config.circle:
             return torch.sigmoid(self.unet(torch.cat([source, target[:, :1]], dim=1))[:, 0])
         hue = source[:, 0] + self.rotation(source, target) * presence(source)
         return hue - hue.detach().floor()
@@ -56,64 +55,46 @@ class Generator(nn.Module):
     def rotation(self, source: Tensor, target: Tensor) -> Tensor:
         """How far each pixel's hue turns, (B, H, W) in turns."""
         inputs = [hue_point(source), source[:, 1:], hue_point(target), chroma(target)[:, None]]
-        if not self.prior:
+        if not self.config.prior:
             return self.unet(torch.cat(inputs, dim=1))[:, 0]
-        exact, start = self._transports(source, target)
-        rest = exact - start
-        bands = _bands((rest - rest.round()) * presence(source), source)
-        gains = self.unet(torch.cat([*inputs, hue_point(source, start), bands], dim=1))
-        return start + (gains.sigmoid() * bands).sum(1)
+        start, grid = self._descend(source, target)
+        found = start + read_grid(grid, source[:, 0])
+        gain, more = self.unet(torch.cat([*inputs, hue_point(source, found)], dim=1)).chunk(2, dim=1)
+        return start + read_grid((1 + torch.tanh(gain)) * grid + 0.1 * more, source[:, 0])
 
+    @torch.compiler.disable
     @torch.no_grad()
-    def _transports(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Displacement of each pixel by the exact and by the smoothed transport of hue, (B, H, W) in turns."""
-        hists = [
-            diffhist.soft_histogram(
-                picture[:, 0], PRIOR_BINS, boundary="circular", weights=chroma(picture), axis=(-2, -1)
+    def _descend(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Displacement (B, H, W) of each pixel by smoothed transport, and the grid (B, K, rows, columns) of descent."""
+        config = self.config
+        height, width = source.shape[-2:]
+        # rounding grows over the steps, in float32 to 1e-4 of a turn: too much for a picture in another batch
+        exact = not self.training and source.device.type != "mps"
+        source, target = (p.to(torch.float64 if exact else torch.float32) for p in (source, target))
+        with torch.autocast(source.device.type, enabled=False):
+            moves, grid = descend(
+                source,
+                target,
+                emd=config.lambda_emd,
+                mi=0.0,  # it would take three times as long as all else
+                smooth=config.lambda_smooth,
+                prior=config.prior,
+                bins=config.bins,
+                shape=(CELLS * height // config.size, CELLS * width // config.size, GRID[-1]),
+                **DESCENT,
             )
-            for picture in (source.float(), target.float())
-        ]
-        hue = source[:, 0].float()
-        moves = [apply_displacement(hue, hue_transport(*hists, smooth=smooth)) - hue for smooth in (0.0, self.prior)]
-        return moves[0] - moves[0].round(), moves[1] - moves[1].round()
+            start = apply_displacement(source[:, 0], moves) - source[:, 0]
+        return (start - start.round()).float(), grid.permute(0, 3, 1, 2).float()
 
 
-def presence(hsv: Tensor) -> Tensor:
-    """How much of a hue a pixel has: 0 for grey and black, 1 from a chroma of 0.06 on, (B, 3, H, W) to (B, H, W)."""
-    t = ((chroma(hsv) - 0.02) / 0.04).clamp(0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def hue_point(hsv: Tensor, turn: Tensor | float = 0.0) -> Tensor:
-    """Hue as a point of the unit disc, (B, 2, H, W), at the centre where there is no hue, turned by `turn`."""
-    angle = 2 * math.pi * (hsv[:, 0] + turn)
-    return torch.stack([angle.cos(), angle.sin()], dim=1) * presence(hsv)[:, None]
-
-
-@torch.no_grad()
-def _bands(x: Tensor, source: Tensor) -> Tensor:
-    """Cut x (B, H, W) into what each of ever broader blurs takes from it, and what is left: (B, 1 + BLURS, H, W).
-
-    The edge-avoiding a-trous wavelet (H. Dammertz et al., 2010): a 3x3 kernel whose taps lie 1, 2, 4, ... pixels apart,
-    weighted by their chroma and by their likeness in hue to its centre. The bands add up to x.
-    """
-    height, width = x.shape[-2:]
-    hue, strength = hue_point(source), chroma(source)
-    bands = []
-    for step in (2**i for i in range(BLURS)):
-        around, padded, guide = (F.pad(v, (step,) * 4) for v in (strength, x, hue))
-        total, mass = torch.zeros_like(x), torch.full_like(x, 1e-6)
-        for v in range(3):
-            for u in range(3):
-                rows, columns = slice(v * step, v * step + height), slice(u * step, u * step + width)
-                likeness = torch.exp(-(guide[..., rows, columns] - hue).square().sum(1) / EDGE**2)
-                weight = (2 - abs(v - 1)) * (2 - abs(u - 1)) * around[..., rows, columns] * likeness
-                total.addcmul_(weight, padded[..., rows, columns])
-                mass += weight
-        blurred = total / mass
-        bands.append(x - blurred)
-        x = blurred
-    return torch.stack([*bands, x], dim=1)
+def read_grid(grid: Tensor, hue: Tensor) -> Tensor:
+    """Interpolate a grid (B, K, rows, columns) linearly at every pixel's place and hue (B, H, W), around the circle."""
+    K = grid.shape[1]
+    height, width = hue.shape[-2:]
+    y, x = ((torch.arange(n, device=hue.device, dtype=hue.dtype) + 0.5) * (2 / n) - 1 for n in (height, width))
+    place = torch.stack([x.expand_as(hue), y[:, None].expand_as(hue), (hue * K + 1) * (2 / (K + 2)) - 1], dim=-1)
+    wound = torch.cat([grid[:, -1:], grid, grid[:, :1]], dim=1)[:, None]
+    return F.grid_sample(wound, place[:, None], padding_mode="border", align_corners=False)[:, 0, 0]
 
 
 class UNet(nn.Module):
@@ -131,11 +112,23 @@ class UNet(nn.Module):
         "batch" or "group".
     dropout : float
         In the first three decoder blocks of full width.
+    cells : int, optional
+        Go back up to so many pixels a side only, a power of two of 4 or more.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, size: int, width: int, norm: str, dropout: float) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        width: int,
+        norm: str,
+        dropout: float,
+        cells: int | None = None,
+    ) -> None:
         super().__init__()
         depth = int(math.log2(size))
+        top = int(math.log2(size // cells)) if cells else 0
         widths = [width * min(2**i, 8) for i in range(depth)]
         bias = norm != "batch"  # batch norm takes every channel's mean away, and the bias with it
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -145,7 +138,7 @@ class UNet(nn.Module):
             if 0 < i < depth - 1:  # as in pix2pix: no norm in the first layer, nor at one pixel
                 layers.append(_norm(norm, widths[i]))
             self.down.append(nn.Sequential(*layers))
-        for i in reversed(range(1, depth)):
+        for i in reversed(range(max(1, top), depth)):
             inner = widths[i] if i == depth - 1 else 2 * widths[i]
             layers = [
                 nn.ReLU(),
@@ -155,11 +148,18 @@ class UNet(nn.Module):
             if dropout and depth - i <= 3 and widths[i - 1] == widths[-1]:
                 layers.append(nn.Dropout(dropout))
             self.up.append(nn.Sequential(*layers))
-        self.last = nn.ConvTranspose2d(2 * widths[0], out_channels, 4, 2, 1)
+        self.last = (
+            nn.Conv2d(2 * widths[top - 1], out_channels, 3, 1, 1)
+            if top
+            else nn.ConvTranspose2d(2 * widths[0], out_channels, 4, 2, 1)
+        )
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) to (B, out_channels, H, W); H and W multiples of the training size."""
+        """(B, in_channels, H, W) to (B, out_channels, H, W), or with `cells` to as many for each training size.
+
+        H and W are multiples of the training size.
+        """
         skips = []
         for block in self.down:
             x = block(x)
@@ -171,10 +171,9 @@ class UNet(nn.Module):
             return self.last(torch.relu(x.float()))
 
     @torch.no_grad()
-    def start_from(self, values: list[float]) -> None:
-        """Make the output constant, one value a channel, until training moves it."""
+    def start_from_zero(self) -> None:
+        """Make the output 0 until training moves it."""
         self.last.weight.zero_()
-        self.last.bias.copy_(torch.tensor(values))  # type: ignore[union-attr]
 
 
 class Discriminator(nn.Module):

@@ -1,104 +1,233 @@
-"""Colour transfer by gradient descent on one pair: diffhist and NumPy, no network."""
+"""Colour transfer by gradient descent on the pair itself: diffhist, and no network. Any array library, in batches.
+
+What moves is a bilateral grid of displacements of hue: cells over the picture, and in each a value for every hue. Such
+a field varies slowly over the picture and over hue, and follows the picture's edges [1]_.
+
+.. [1] J. Chen, S. Paris, F. Durand, "Real-time edge-aware image processing with the bilateral grid", SIGGRAPH 2007.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, device
 
-import diffhist
+from diffhist import joint_histogram, mi_distance, soft_histogram, squared_emd, vjp
 from huenet.baselines import apply_displacement, hue_transport
-from huenet.color import chroma, hsv_to_rgb
-from huenet.grid import read_grid, splat_grid
+from huenet.color import chroma, hsv_to_rgb, presence, rgb_to_hsv
+from huenet.smoothness import links, smoothness_gradient
 
-__all__ = ["optimize"]
+__all__ = ["GRID", "TRANSPORT_BINS", "descend", "optimize"]
 
-DAMP = 0.03
-EDGE = 0.1  # an RGB step between neighbours at which the source itself allows hue to part
+Array = Any
+GRID = (8, 8, 32)  # rows, columns, hues
+TRANSPORT_BINS = 256
+PICTURE = (-2, -1)
+DAMP = 0.01
+RATE = 0.04  # turns, of the first step
 
 
 def optimize(
-    source: np.ndarray,
-    target: np.ndarray,
+    source: Array,
+    target: Array,
     /,
     *,
-    emd: float = 100.0,
-    mi: float = 25.0,
-    smoothness: float = 3000.0,
-    steps: int = 80,
+    emd: float = 5.0,
+    mi: float = 5.0,
+    smooth: float = 600.0,
+    prior: float = 32.0,
+    steps: int = 60,
+    side: int = 64,
     bins: int = 64,
-) -> np.ndarray:
-    """Gradient descent of the paper's unsupervised losses on the pair itself: no network, no training.
+) -> Array:
+    """The source's hue, moved by descent of the paper's unsupervised losses on the pair itself: no training.
 
     Minimises ``emd`` times the circular squared EMD (Eq. 14) between the hues of result and target, plus ``mi`` times
-    the mutual information distance (Eq. 17) between the hues of result and source, plus ``smoothness`` times the mean
-    step of the displacement between like neighbours, all weighted by chroma. What Adam moves is a bilateral grid of
-    displacements, which starts from the smoothed transport.
+    the mutual information distance (Eq. 17) between the hues of result and source, plus ``smooth`` times the mean step
+    of the displacement (`huenet.smoothness`); the histograms are weighted by chroma.
 
     Parameters
     ----------
-    source, target : ndarray, (3, H, W)
-        HSV in [0, 1]; the time grows with the number of pixels, and a side of 64 shows most of what there is to gain.
-    emd, mi, smoothness : float
-        Weights of the terms; the first two are the paper's lambda and gamma.
-    steps : int
-        Gradient steps.
-    bins : int
-        Bins of the hue circle.
+    source, target : array, (..., 3, H, W)
+        HSV in [0, 1]; the two may differ in height and width.
+    emd, mi, smooth : float
+        Weights of the terms.
+    prior, steps, side, bins
+        As for `descend`.
 
     Returns
     -------
-    ndarray, (H, W)
-        Hue in [0, 1).
+    array, (..., H, W)
+        Hue in [0, 1); the source's own where either picture has no chroma, and of pixels without.
     """
-    hue, weights = source[0], chroma(source)
-    options: dict[str, Any] = {"bins": bins, "boundary": "circular", "axis": (-2, -1)}
-    own = diffhist.soft_histogram(hue, weights=weights, **options)
-    goal = diffhist.soft_histogram(target[0], weights=chroma(target), **options)
-    if not own.any() or not goal.any():
-        return hue % 1.0
-    start = apply_displacement(hue, hue_transport(own, goal, smooth=bins / 32))
-    likeness = _likeness(source)
+    xp = array_namespace(source, target)
+    batch, hue = source.shape[:-3], source[..., 0, :, :]
+    source, target = (xp.reshape(a, (-1, *a.shape[-3:])) for a in (source, target))
+    moves, grid = descend(source, target, emd=emd, mi=mi, smooth=smooth, prior=prior, steps=steps, side=side, bins=bins)
+    flat = source[:, 0, ...]
+    turn = _shortest(apply_displacement(flat, moves) - flat, xp) + _Field(flat, xp).read(grid)
+    return (hue + xp.reshape(turn * presence(source), (*batch, *hue.shape[-2:]))) % 1.0
 
-    def loss(result: Any) -> Any:
-        result_hist = diffhist.soft_histogram(result, weights=weights, **options)
-        joint = diffhist.joint_histogram(result, hue, weights=weights, **options)
-        return emd * diffhist.squared_emd(result_hist, goal, circular=True) + mi * diffhist.mi_distance(joint)
 
-    grid = np.zeros((8, 8, 32))
-    mean, square = np.zeros_like(grid), np.zeros_like(grid)
+def descend(
+    source: Array,
+    target: Array,
+    /,
+    *,
+    emd: float,
+    mi: float,
+    smooth: float,
+    prior: float,
+    steps: int,
+    side: int,
+    bins: int,
+    shape: tuple[int, int, int] = GRID,
+) -> tuple[Array, Array]:
+    """The displacement that `optimize` finds, in its two parts.
+
+    Parameters
+    ----------
+    source, target : array, (B, 3, H, W)
+        HSV in [0, 1].
+    emd, mi, smooth : float
+        Weights of the terms.
+    prior : float
+        The start is optimal transport of hue, smoothed over this many of 256 bins.
+    steps : int
+        Steps of Adam.
+    side : int
+        The pictures are averaged down to this many pixels a side, where they have more.
+    bins : int
+        Bins of the hue circle.
+    shape : (int, int, int)
+        Rows, columns and hues of the grid.
+
+    Returns
+    -------
+    moves : array, (B, 256)
+        The start: displacement in turns at the centres of 256 bins of the source's hue.
+    grid : array, (B, rows, columns, K)
+        What descent adds, in turns, to be interpolated linearly.
+    """
+    xp = array_namespace(source, target)
+    own, wanted = (
+        soft_histogram(p[:, 0, ...], TRANSPORT_BINS, boundary="circular", weights=chroma(p), axis=PICTURE)
+        for p in (source, target)
+    )
+    moves = hue_transport(own, wanted, smooth=prior)
+    source, target = (_shrunk(p, side, xp) for p in (source, target))
+    hue, weights, moving = source[:, 0, ...], chroma(source), presence(source)
+    options: dict[str, Any] = {"bins": bins, "boundary": "circular", "axis": PICTURE}
+    goal = soft_histogram(target[:, 0, ...], weights=chroma(target), **options)
+    start = _shortest(apply_displacement(hue, moves) - hue, xp)
+    pairs, field = links(source), _Field(hue, xp, shape, blur=True)
+    one = xp.ones(hue.shape[0], dtype=hue.dtype, device=device(hue))
+
+    def gradient(turn: Array) -> Array:
+        hist, to_hue = vjp(soft_histogram, hue + turn, weights=weights, **options)
+        _, to_hist = vjp(squared_emd, hist, goal, circular=True)
+        total = to_hue(to_hist(emd * one)[0])[0]
+        if mi:
+            joint, to_hue = vjp(joint_histogram, hue + turn, hue, weights=weights, **options)
+            _, to_joint = vjp(mi_distance, joint)
+            total = total + to_hue(to_joint(mi * one)[0])[0]
+        return total + smooth * smoothness_gradient(turn, pairs)
+
+    known = (xp.sum(own, axis=-1) > 0) & (xp.sum(wanted, axis=-1) > 0)
+    grid = xp.zeros((hue.shape[0], *shape), dtype=hue.dtype, device=device(hue))
+    mean, square = grid, grid
     for step in range(1, steps + 1):
-        result = start + read_grid(grid, hue)
-        _, gradient = diffhist.value_and_grad(loss)(result)
-        gradient = gradient + smoothness * _step_gradient(result - hue, likeness)
-        gradient = splat_grid(gradient, hue, grid.shape)
-        mean = 0.9 * mean + 0.1 * gradient
-        square = 0.99 * square + 0.01 * gradient**2
-        rate = 0.02 * (1 - step / (steps + 1))
-        scale = np.sqrt(square / (1 - 0.99**step))
+        slope = field.splat(moving * gradient((start + field.read(grid)) * moving))
+        mean = 0.8 * mean + 0.2 * slope
+        square = 0.99 * square + 0.01 * slope**2
+        scale = xp.sqrt(square / (1 - 0.99**step))
         # without the second term, cells that hardly any colour touches would move as fast as the rest
-        grid -= rate * (mean / (1 - 0.9**step)) / (scale + DAMP * scale.max() + 1e-12)
-    return (start + read_grid(grid, hue)) % 1.0
+        least = DAMP * xp.max(scale, axis=(-3, -2, -1), keepdims=True) + 1e-12
+        grid = grid - RATE * (1 - (step - 1) / steps) * (mean / (1 - 0.8**step)) / (scale + least)
+    return moves, xp.where(known[:, None, None, None], field.blurred(grid), xp.zeros_like(grid))
 
 
-def _likeness(hsv: np.ndarray) -> list[np.ndarray]:
-    """Weights of the steps to the pixel above and to the left: chroma, and small across the source's edges."""
-    rgb, weight = hsv_to_rgb(hsv), chroma(hsv)
-    likeness = []
-    for axis in (0, 1):
-        edge = np.exp(-np.sum(np.diff(rgb, axis=axis + 1) ** 2, axis=0) / EDGE**2)
-        ends = np.minimum(np.delete(weight, 0, axis), np.delete(weight, -1, axis))
-        likeness.append(ends * edge)
-    total = sum(w.sum() for w in likeness) or 1.0
-    return [w / total for w in likeness]
+class _Field:
+    """Reading a grid at every pixel's place and hue, and the transpose, as products: rows, columns, hues.
+
+    With `blur`, of the grid averaged over neighbouring cells and hues by binomial weights: what a cell learns its
+    neighbours follow, also at hues that the picture shows too seldom to tell.
+    """
+
+    def __init__(self, hue: Array, xp: Any, shape: tuple[int, int, int] = GRID, *, blur: bool = False) -> None:
+        self.xp = xp
+        rows, columns, K = shape
+        like = {"dtype": hue.dtype, "device": device(hue)}
+        ends, circle = (_binomial(rows), _binomial(columns)), _binomial(K, 2, wrap=True)
+        self.blurs = [xp.asarray(b, **like) for b in (*ends, circle)]
+        row, column = (
+            xp.asarray(_tents(n, cells), **like) for n, cells in zip(hue.shape[-2:], (rows, columns), strict=True)
+        )
+        near = hue[..., None] * K - 0.5 - xp.arange(K, **like)
+        near = xp.clip(1 - xp.abs(near - K * xp.round(near / K)), 0, None)
+        if blur:
+            row, column, near = row @ self.blurs[0], column @ self.blurs[1], near @ self.blurs[2]
+        self.row, self.column, self.near = row, column, near
+
+    def read(self, grid: Array) -> Array:
+        """(B, rows, columns, K) to (B, H, W)."""
+        xp = self.xp
+        up = xp.tensordot(self.row, grid, axes=([1], [1]))  # H, B, columns, K
+        up = xp.tensordot(self.column, up, axes=([1], [2]))  # W, H, B, K
+        return xp.sum(xp.permute_dims(up, (2, 1, 0, 3)) * self.near, axis=-1)
+
+    def splat(self, values: Array) -> Array:
+        """(B, H, W) to (B, rows, columns, K): the transpose of `read`."""
+        xp = self.xp
+        down = xp.tensordot(self.row, values[..., None] * self.near, axes=([0], [1]))  # rows, B, W, K
+        down = xp.tensordot(self.column, down, axes=([0], [2]))  # columns, rows, B, K
+        return xp.permute_dims(down, (2, 1, 0, 3))
+
+    def blurred(self, grid: Array) -> Array:
+        """The grid whose linear interpolation is what `read` with `blur` makes of this one."""
+        xp = self.xp
+        rows, columns, circle = self.blurs
+        grid = xp.moveaxis(xp.tensordot(rows, grid, axes=([1], [1])), 0, 1)
+        grid = xp.moveaxis(xp.tensordot(columns, grid, axes=([1], [2])), 0, 2)
+        return grid @ circle
 
 
-def _step_gradient(displacement: np.ndarray, likeness: list[np.ndarray]) -> np.ndarray:
-    """Gradient of the weighted mean size of the displacement's steps, in turns, rounded off below 1e-3."""
-    gradient = np.zeros_like(displacement)
-    for axis, weight in enumerate(likeness):
-        step = np.diff(displacement, axis=axis)
-        step = step - np.round(step)
-        slope = weight * step / np.sqrt(step**2 + 1e-6)
-        gradient -= np.diff(slope, axis=axis, prepend=0, append=0)
-    return gradient
+def _tents(size: int, cells: int) -> np.ndarray:
+    """Weights (size, cells) of linear interpolation between cells' centres; constant beyond the outermost."""
+    position = np.clip((np.arange(size) + 0.5) / size * cells - 0.5, 0, cells - 1)
+    return np.clip(1 - np.abs(position[:, None] - np.arange(cells)), 0, None)
+
+
+def _binomial(size: int, times: int = 1, *, wrap: bool = False) -> np.ndarray:
+    """The symmetric matrix of weights 1/4, 1/2, 1/4, to a power; what passes an end stays there, or wraps."""
+    matrix = np.eye(size) / 2
+    for shift in (-1, 1):
+        to = np.arange(size) + shift
+        to = to % size if wrap else np.clip(to, 0, size - 1)
+        np.add.at(matrix, (np.arange(size), to), 1 / 4)
+    return np.linalg.matrix_power(matrix, times)
+
+
+def _shrunk(hsv: Array, side: int, xp: Any) -> Array:
+    """HSV averaged, as RGB, to at most `side` pixels a side."""
+    height, width = hsv.shape[-2:]
+    if max(height, width) <= side:
+        return hsv
+    rows, columns = (
+        xp.asarray(_averages(n, min(n, side)), dtype=hsv.dtype, device=device(hsv)) for n in (height, width)
+    )
+    return rgb_to_hsv(xp.clip(rows @ hsv_to_rgb(hsv) @ xp.matrix_transpose(columns), 0, 1))
+
+
+def _averages(size: int, fewer: int) -> np.ndarray:
+    """Weights (fewer, size) that average `size` pixels over `fewer` equal parts."""
+    edges = np.arange(fewer + 1) * size / fewer
+    pixel = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+    return np.clip(overlap, 0, None) * fewer / size
+
+
+def _shortest(turns: Array, xp: Any) -> Array:
+    """The same rotation by at most half a turn."""
+    return turns - xp.round(turns)

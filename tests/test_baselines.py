@@ -5,8 +5,7 @@ import ot
 import pytest
 
 from huenet.baselines import apply_displacement, best_rotation, hue_transport, reinhard, transport
-from huenet.metrics import hue_emd, relative_mi
-from huenet.optimize import _likeness, _step_gradient, optimize
+from huenet.metrics import hue_emd
 
 K = 48
 
@@ -212,46 +211,3 @@ def test_reinhard_of_a_picture_after_itself_and_in_parts():
     one_colour = np.full((3, 3, 3), 0.4)
     assert np.isfinite(reinhard(one_colour, target, axis=-1)).all()
     assert np.isfinite(reinhard(np.zeros((3, 3, 3)), target, axis=-1)).all()
-
-
-# Descent
-
-
-def pair(size=20):
-    """HSV pictures: two hues with an edge between them, and two other hues."""
-    x = np.linspace(0, 1, size)
-    sides = np.where(x < 0.6, 0.1 + 0.05 * x, 0.4 + 0.05 * x) + np.zeros((size, 1))
-    others = np.where(x < 0.3, 0.6 + 0.05 * x, 0.9 + 0.05 * x) + np.zeros((size, 1))
-    return [np.stack([hue, np.full_like(hue, 0.8), np.full_like(hue, 0.7)]) for hue in (sides, others)]
-
-
-def test_descent_goes_past_the_smoothed_transport_it_starts_from():
-    source, target = pair()
-    start, result = optimize(source, target, steps=0), optimize(source, target, steps=40)
-    before, first, last = (hue_emd(hue, target[0], bins=64, hard=False) for hue in (source[0], start, result))
-    assert last < 0.8 * first < before
-    assert relative_mi(result, source[0], bins=64) > 0.3
-    steps = circle(np.diff(result - source[0], axis=1))
-    assert steps[:, :11].max() < 0.02  # within one side nothing parts
-
-
-def test_descent_without_colour_changes_nothing():
-    source, target = pair()
-    grey = source * np.array([1, 0, 1])[:, None, None]
-    np.testing.assert_array_equal(optimize(grey, target), grey[0])
-    np.testing.assert_array_equal(optimize(source, grey), source[0])
-
-
-def test_gradient_of_the_steps_is_that_of_finite_differences():
-    rng = np.random.default_rng(6)
-    displacement, weights = rng.random((5, 6)), _likeness(rng.random((3, 5, 6)))
-
-    def size(d):
-        return sum((w * (np.sqrt(circle(np.diff(d, axis=axis)) ** 2 + 1e-6))).sum() for axis, w in enumerate(weights))
-
-    gradient = _step_gradient(displacement, weights)
-    for place in np.ndindex(5, 6):
-        e = np.zeros((5, 6))
-        e[place] = 1e-6
-        slope = (size(displacement + e) - size(displacement - e)) / 2e-6
-        assert gradient[place] == pytest.approx(slope, abs=1e-5)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from huenet.baselines import apply_displacement, hue_transport
-from huenet.color import chroma, rgb_to_hsv
+from huenet import grid
+from huenet.color import presence, rgb_to_hsv
 from huenet.config import from_preset
-from huenet.metrics import hue_histogram
-from huenet.networks import Discriminator, Generator, UNet, _bands, presence
+from huenet.networks import Discriminator, Generator, UNet, read_grid
+from huenet.optimize import optimize
 
 torch.set_num_threads(1)
 
@@ -20,6 +20,10 @@ def small(preset="default", **changes):
 def pictures(n=2, size=32, seed=0):
     rgb = torch.rand((n, 3, size // 4, size // 4), generator=torch.Generator().manual_seed(seed))
     return rgb_to_hsv(torch.nn.functional.interpolate(rgb, size=(size, size), mode="bilinear"))
+
+
+def circle(turns):
+    return abs(turns - turns.round())
 
 
 def shuffled_weights(module, scale=0.1):
@@ -37,6 +41,8 @@ def test_unet_goes_down_to_one_pixel_and_back(size):
     assert x.shape == (2, 64, 1, 1)
     assert unet(torch.rand(2, 4, size, size)).shape == (2, 1, size, size)
     assert unet.eval()(torch.rand(1, 4, size, 2 * size)).shape == (1, 1, size, 2 * size)
+    part = UNet(4, 6, size, 8, "batch", 0.0, cells=8)
+    assert part(torch.rand(2, 4, size, 2 * size)).shape == (2, 6, 8, 16)
 
 
 def test_networks_have_pix2pix_sizes():
@@ -67,16 +73,37 @@ def test_paper_reads_four_channels_and_ends_in_a_sigmoid():
     assert ((output > 0) & (output < 1)).all()
 
 
-@pytest.mark.parametrize(("gain", "smooth"), [(-99.0, 8.0), (99.0, 0.0)])
-def test_gains_of_0_and_1_give_the_smoothed_and_the_exact_transport(gain, smooth):
+def test_an_untrained_generator_is_descent_on_the_pair():
+    config = small(prior=8.0, lambda_emd=20.0)
     source, target = pictures(), pictures(seed=1)
-    generator = Generator(small(prior=8.0))
-    generator.unet.start_from([gain] * 6)
-    output = generator(source, target)
-    p, q = (hue_histogram(x[:, 0], chroma(x), bins=256, hard=False) for x in (source, target))
-    wanted = apply_displacement(source[:, 0], hue_transport(p, q, smooth=smooth))
-    off = (output - wanted)[presence(source) == 1]
-    assert (off - off.round()).abs().max() < 1e-5
+    output = Generator(config).eval()(source, target)
+    weights = {"emd": 20.0, "mi": 0.0, "smooth": config.lambda_smooth, "prior": 8.0}
+    wanted = optimize(source.double().numpy(), target.double().numpy(), steps=24, side=32, **weights)
+    assert circle(output.detach().numpy() - wanted).max() < 1e-6
+    far = circle(output.detach() - source[:, 0])[presence(source) == 1]
+    assert far.max() > 0.1
+
+
+def test_the_network_takes_less_of_the_descent_or_adds_a_rotation_to_it():
+    source, target = pictures(), pictures(seed=1)
+    source[:, 1:] = source[:, 1:].clamp_min(0.3)
+    generator = Generator(small())
+    K = generator.unet.last.out_channels // 2
+    transport = optimize(source, target, emd=5.0, mi=0.0, smooth=600.0, steps=0)
+    for gain, more in ((-99.0, 0.0), (-99.0, 0.5)):
+        with torch.no_grad():
+            generator.unet.last.bias.copy_(torch.tensor([gain, more]).repeat_interleave(K))
+        output = generator(source, target).detach()
+        assert circle(output - transport - 0.1 * more).max() < 1e-4
+
+
+def test_a_grid_is_read_alike_by_torch_and_numpy():
+    rng = np.random.default_rng(0)
+    cells, hue = rng.random((2, 4, 6, 8)), rng.random((2, 12, 20))
+    hue[0, 0, :2] = 0.0, 1.0
+    found = read_grid(torch.from_numpy(cells).permute(0, 3, 1, 2), torch.from_numpy(hue))
+    for one, c, h in zip(found, cells, hue, strict=True):
+        np.testing.assert_allclose(one.numpy(), grid.read_grid(c, h), atol=1e-12)
 
 
 def test_circle_keeps_the_hue_of_grey():
@@ -121,7 +148,7 @@ def test_hue_stays_float32_under_autocast():
     generator = shuffled_weights(Generator(small()))
     with torch.autocast("cpu", torch.bfloat16):
         output = generator(pictures(), pictures(seed=1))
-        rotation = generator.unet(torch.rand(1, 15, 32, 32))
+        rotation = generator.unet(torch.rand(4, 9, 32, 32))
     assert output.dtype == rotation.dtype == torch.float32
     assert len(rotation.unique()) > 1000  # bfloat16 has 128 steps between two powers of two
 
@@ -133,15 +160,3 @@ def test_initial_weights_are_pix2pix():
     norm = generator.unet.down[3][2].weight.detach().numpy()
     assert (np.mean(norm), np.std(norm)) == (pytest.approx(1, abs=0.005), pytest.approx(0.02, rel=0.15))
     assert generator.unet.last.bias.item() == 0
-
-
-def test_bands_add_up_and_stop_where_hue_parts():
-    source = torch.tensor([0.1, 0.8, 0.8])[:, None, None].expand(1, 3, 64, 64).clone()
-    source[:, 0, :, 32:] = 0.5
-    right = (torch.arange(64) >= 32).float().expand(1, 64, 64)
-    noise = 0.1 * torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(0))
-    bands = _bands(right + noise, source)
-    torch.testing.assert_close(bands.sum(1), right + noise)
-    assert (bands[:, -1] - right).abs().max() < 0.1  # the noise is gone, the border is not
-    source[:, 0], source[:, 2, :, 32:] = 0.1, 0.4  # a shadow is no border
-    assert (_bands(right + noise, source)[:, -1] - right).abs().max() > 0.3
