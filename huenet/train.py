@@ -234,16 +234,20 @@ def dry_run(config: Config, processes: Processes, steps: int = 5) -> None:
     rate = steps / (time.perf_counter() - start)
     if processes.first:
         millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (state.generator, state.discriminator)]
-        skipped = images.record["skipped"]
         print(
             f"data       {len(images.train)} training and {len(images.validation)} validation pictures, "
-            f"{len(skipped)} files skipped\n"
+            f"{_skipped(images.record['skipped'])}\n"
             f"device     {processes.device}, {processes.world} process(es), {'bfloat16' if config.amp else 'float32'}\n"
             f"networks   {millions[0]:.1f} + {millions[1]:.1f} million weights\n"
             f"memory     {_peak_memory(processes.device)} for each process\n"
             f"speed      {rate:.2f} steps/s, {rate * config.batch_size:.1f} pairs/s\n"
             f"the run    {total} steps, about {_duration(total / rate)}, without validations and samples"
         )
+
+
+def _skipped(files: dict[str, str]) -> str:
+    few = "; ".join(f"{name}: {reason}" for name, reason in list(files.items())[:3])
+    return f"{len(files)} files skipped" + (f" ({few}{'; ...' if len(files) > 3 else ''})" if few else "")
 
 
 def _peak_memory(device: torch.device) -> str:

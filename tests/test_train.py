@@ -6,11 +6,14 @@ import subprocess
 
 import numpy as np
 import pytest
+import torch
 from commands import refusal
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 from training import ENVIRONMENT, TINY, command, lines, run, same_gradients, torchrun
 
 from huenet import checkpoint, losses, train
+from huenet.batches import Pictures
 from huenet.config import from_preset
 from huenet.processes import Processes
 from huenet.state import CHECKPOINT, MODEL, State
@@ -54,7 +57,7 @@ def test_two_images_can_be_overfitted(folder, preset):
     images = np.stack([np.asarray(Image.open(folder / f"0{i}.png").resize((32, 32))) for i in (0, 1)])
     processes = Processes("cpu")
     state = State(config, 2, processes)
-    pictures = train.Pictures(images.transpose(0, 3, 1, 2).copy(), "none", processes.device)
+    pictures = Pictures(images.transpose(0, 3, 1, 2).copy(), "none", processes.device)
     networks = state.generator, state.discriminator
     emd = []
     for _ in range(120):
@@ -94,19 +97,21 @@ def test_accumulation_changes_nothing(folder, tmp_path):
     same_gradients(tmp_path / "1", tmp_path / "2")
 
 
-def test_a_loss_that_is_not_finite_goes_back_once_and_ends_twice(folder, tmp_path, monkeypatch, capsys):
-    real, calls, bad = losses.emd_loss, 0, {6}
+@pytest.mark.parametrize("term", ["emd", "discriminator"])
+def test_a_loss_that_is_not_finite_goes_back_once_and_ends_twice(folder, tmp_path, monkeypatch, capsys, term):
+    name = f"{term}_loss"
+    real, calls, bad = getattr(losses, name), 0, {6}
 
     def spoiled(*arguments):
         nonlocal calls
         calls += 1
         return real(*arguments) * (float("nan") if calls in bad else 1)
 
-    monkeypatch.setattr(losses, "emd_loss", spoiled)
-    flags = ["--steps", 8, "--save-every", 4, "--log-every", 1]
+    monkeypatch.setattr(losses, name, spoiled)
+    flags = ["--steps", 8, "--save-every", 4, "--log-every", 100]
     assert run(folder, tmp_path / "once", *flags) == 0
     printed = capsys.readouterr()
-    assert "emd became infinite or NaN by step 6: back to step 4" in printed.err + printed.out
+    assert f"{term} became infinite or NaN by step 6: back to step 4" in printed.err + printed.out
     tensors, meta = checkpoint.load(tmp_path / "once" / CHECKPOINT)
     assert meta["step"] == 8
     assert meta["sampler"]["position"] == 4 * (8 + 2)  # the pairs that led to trouble are left behind
@@ -114,8 +119,47 @@ def test_a_loss_that_is_not_finite_goes_back_once_and_ends_twice(folder, tmp_pat
 
     calls, bad = 0, {6, 7}
     assert run(folder, tmp_path / "twice", *flags) == 2
-    assert "emd became infinite or NaN by step 5, after step 6; lower --lr" in capsys.readouterr().err
+    assert f"{term} became infinite or NaN by step 5, after step 6; lower --lr" in capsys.readouterr().err
     assert checkpoint.load(tmp_path / "twice" / CHECKPOINT)[1]["step"] == 4
+
+
+def test_what_adam_keeps_must_be_finite_too():
+    """An infinite mean square would leave its weight where it is for ever, without a NaN anywhere."""
+    state = State(from_preset("default", size=32, width=4), 2, Processes("cpu"))
+    state.generator.unet.last.weight.grad = torch.full_like(state.generator.unet.last.weight, 1e30)
+    assert state.is_finite()
+    state.adam_g.step()
+    assert state.generator.unet.last.weight.isfinite().all()
+    assert not state.is_finite()
+
+
+class Waits(TorchDispatchMode):
+    """Names the operations that would wait for a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        name = str(function)
+        masked = name.startswith("aten.index.") and any(i is not None and i.dtype == torch.bool for i in arguments[1])
+        if masked or any(
+            word in name for word in ("_local_scalar", "nonzero", "masked_select", "unique", "aten.equal")
+        ):
+            self.found.append(name)
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("preset", ["paper", "default"])
+def test_a_step_asks_the_device_for_nothing(preset):
+    config, processes = from_preset(preset, size=32, width=4, batch_size=2, accumulate=2), Processes("cpu")
+    state = State(config, 2, processes)
+    pictures = Pictures(np.full((2, 3, 32, 32), 99, np.uint8), config.flip, processes.device)
+    with Waits() as waits:
+        train.training_step(config, state, (state.generator, state.discriminator), *pictures.pairs(next(state.sampler)))
+        assert waits.found == []
+        state.is_finite()
+    assert waits.found  # it does tell
 
 
 @pytest.mark.parametrize(
@@ -141,6 +185,14 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, flags
     monkeypatch.chdir(tmp_path)
     assert message in refusal(train.main, capsys, *TINY, *flags)
     assert os.listdir(tmp_path) == []
+
+
+def test_dry_run_names_what_it_skips(folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "pictures")
+    for name in "abcd":
+        (tmp_path / "pictures" / f"{name}.jpg").write_bytes(b"")
+    assert train.main(["--data", str(tmp_path / "pictures"), *TINY, "--dry-run"]) == 0
+    assert "4 files skipped (a.jpg: empty file; b.jpg: empty file; c.jpg: empty file; ...)" in capsys.readouterr().out
 
 
 def test_dry_run_writes_nothing(folder, tmp_path, monkeypatch, capsys):
