@@ -1,11 +1,13 @@
 """What tells people how a run is doing: numbers read late, and warnings of a collapse."""
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from huenet.monitor import Monitor
 from huenet.processes import Processes
-from huenet.validation import warnings
+from huenet.validation import ValidationSet, validate, warnings
 
 
 def monitor(every, late):
@@ -55,3 +57,53 @@ def test_a_collapse_is_warned_of():
     ):
         (found,) = warnings({**fine, **change})
         assert word in found
+
+
+class Answer(nn.Module):
+    """A network that always gives the same kind of answer."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.forward = answer
+
+
+def logits(real, fake):
+    return Answer(lambda source, *hues: tuple(torch.full((len(source), 1, 2, 2), v) for v in (real, fake)))
+
+
+def validated(generator, discriminator=None):
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
+    pairs = ValidationSet(coarse.repeat(8, axis=2).repeat(8, axis=3) // 2 + 90, 6, 0, "cpu")
+    return validate(Answer(generator), discriminator, pairs)
+
+
+@pytest.mark.parametrize(
+    ("answers", "accuracy"), [((1.0, -1.0), 1.0), ((1.0, 1.0), 0.5), ((-1.0, -1.0), 0.5), ((-1.0, 1.0), 0.0)]
+)
+def test_accuracy_counts_right_answers_on_real_and_fake(answers, accuracy):
+    assert validated(lambda source, target: source[:, 0], logits(*answers))["d_accuracy"] == accuracy
+
+
+def test_what_collapsed_networks_do_is_warned_of():
+    fine = validated(lambda source, target: (source[:, 0] + 0.1) % 1, logits(1.0, 1.0))
+    assert warnings(fine) == []
+    assert fine["rotation"] == pytest.approx(0.1, abs=1e-4)
+    assert fine["incoherence_output"] == pytest.approx(fine["incoherence_source"], abs=1e-5)
+    (same,) = warnings(validated(lambda source, target: source[:, 0]))
+    assert "equals the source" in same
+    (one_hue,) = warnings(validated(lambda source, target: torch.full_like(source[:, 0], 0.3)))
+    assert "one hue" in one_hue
+    (right,) = warnings(validated(lambda source, target: (source[:, 0] + 0.1) % 1, logits(1.0, -1.0)))
+    assert "discriminator" in right
+
+
+def test_mutual_information_stands_between_its_floor_and_its_ceiling():
+    noise = torch.Generator().manual_seed(0)
+    kept = validated(lambda source, target: source[:, 0])
+    lost = validated(lambda source, target: torch.rand(source[:, 0].shape, generator=noise))
+    assert kept["relative_mi"] == pytest.approx(kept["relative_mi_ceiling"]) == pytest.approx(1)
+    assert kept["relative_mi_floor"] < 0.1
+    assert lost["relative_mi"] == pytest.approx(lost["relative_mi_floor"], abs=0.02)
+    assert kept["emd_output"] == pytest.approx(kept["emd_source"])
+    assert validated(lambda source, target: target[:, 0])["emd_output"] == pytest.approx(0, abs=1e-6)

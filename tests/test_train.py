@@ -206,5 +206,12 @@ def test_dry_run_writes_nothing(folder, tmp_path, monkeypatch, capsys):
 def test_bfloat16_and_tensorboard(folder, tmp_path):
     flags = [flag for flag in TINY if flag != "--no-tensorboard"]
     arguments = ["--data", str(folder), "--out", str(tmp_path / "run"), *flags, "--steps", "2", "--amp"]
+    arguments += ["--log-every", "2"]
     assert train.main(arguments) == 0
-    assert any(path.name.startswith("events.out") for path in (tmp_path / "run").iterdir())
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0, "scalars": 0}).Reload()
+    assert {*train.TERMS, "lr", "epoch", "pairs_per_second", "val/emd_output"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Images("samples")] == [0, 2]
+    (emd,) = events.Scalars("emd")
+    assert emd.value == pytest.approx(next(line["emd"] for line in lines(tmp_path / "run") if "emd" in line))
