@@ -118,8 +118,8 @@ def without_sync(network: nn.Module, skip: bool) -> AbstractContextManager[Any]:
 class StopSignal:
     """While entered, Ctrl-C and SIGTERM set `asked` and end nothing; a second one ends the process as always."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, say: bool = True) -> None:
+        self.asked, self.say = False, say
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
@@ -133,4 +133,6 @@ class StopSignal:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+        if self.say:  # os.write: Python's own streams may be in the middle of a line when the signal comes
+            os.write(2, b"\nStopping after this step; a second time ends at once, without saving.\n")
         signal.signal(number, self._before[number])

@@ -114,7 +114,7 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
 
     failed_at, stopping = 0, False
     bar = tqdm(total=total, initial=state.step, unit="step", disable=not recorder, dynamic_ncols=True)
-    with StopSignal() as stop, bar:
+    with StopSignal(processes.first) as stop, bar:
         while state.step < total and not stopping:
             state.set_rate(total)
             source, target = pictures.pairs(next(state.sampler))

@@ -150,6 +150,26 @@ def test_a_signal_saves_and_exits(folder, tmp_path, number):
 
 
 @pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once(folder, tmp_path):
+    out = tmp_path / "run"
+    slow = command(folder, out, "--size", 256, "--width", 32, "--batch-size", 32, "--steps", 1000)
+    process = subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    deadline = time.monotonic() + 240
+    while not (out / "metrics.jsonl").is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    time.sleep(3)  # one step takes longer
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.count("a second time ends at once") == 1
+    assert "Traceback" not in errors
+    assert step_of(out) == 0
+
+
+@pytest.mark.slow
 def test_a_signal_to_torchrun_saves_at_once(folder, tmp_path):
     """It kills after 30 seconds: nobody waits for the next line of metrics. Then both go on, exactly."""
     out = tmp_path / "run"
