@@ -1,14 +1,19 @@
 """What one step does to the networks, their averages, the rate and the files."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
-from huenet import checkpoint, train
+from huenet import checkpoint, plots, train
 from huenet.color import rgb_to_hsv
 from huenet.config import from_preset
 from huenet.losses import discriminator_loss, emd_loss, mi_loss, smoothness_loss
 from huenet.processes import Processes
+from huenet.run import Recorder
 from huenet.state import CHECKPOINT, MODEL, State
+from huenet.validation import ValidationSet, validate
 
 torch.set_num_threads(1)
 
@@ -136,3 +141,33 @@ def test_each_weight_is_of_its_own_term(weight, term):
     largest = max(g.abs().max().item() for g in expected)
     for p, gradient in zip(state.generator.parameters(), expected, strict=True):
         torch.testing.assert_close(state.adam_g.state[p]["exp_avg"], gradient, rtol=1e-3, atol=1e-4 * largest)
+
+
+def test_samples_and_figures_are_of_the_averaged_generator(tmp_path, monkeypatch):
+    state, drawn, draw = state_of(ema=0.5, tensorboard=False, prior=0.0), [], plots.sample_grid
+    state.generator.unet.start_from([0.1])
+    state.average.unet.start_from([0.3])
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+    pairs = ValidationSet(images, 4, 0, "cpu")
+    monkeypatch.setattr(plots, "sample_grid", lambda *pictures: drawn.append(pictures[2]) or draw(*pictures))
+    (tmp_path / "samples").mkdir()
+    Recorder(tmp_path, state.config, pairs, 0).look(state, final=True)
+    source, target = next(pairs.batches(4))
+    np.testing.assert_allclose(drawn[0][:, 0], state.average(source, target), atol=1e-6)
+    np.testing.assert_allclose(drawn[0][:, 1:], source[:, 1:])
+    line = json.loads((tmp_path / "metrics.jsonl").read_text())
+    figures = validate(state.average, state.discriminator, pairs)
+    assert line == {"step": 0, **{f"val/{name}": value for name, value in figures.items()}}
+
+
+def test_processes_begin_with_the_same_networks_and_other_dropout():
+    config = from_preset("paper", size=32, width=4, batch_size=4)
+    found = []
+    for rank in (0, 1):
+        processes = Processes("cpu")
+        processes.rank, processes.world = rank, 2
+        state = State(config, 4, processes)
+        found.append((copies(state.generator), torch.rand(8)))
+    (one, first), (other, second) = found
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not torch.equal(first, second)
