@@ -1,6 +1,7 @@
 """What one step does to the networks, their averages, the rate and the files."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -151,7 +152,10 @@ def test_samples_and_figures_are_of_the_averaged_generator(tmp_path, monkeypatch
     pairs = ValidationSet(images, 4, 0, "cpu")
     monkeypatch.setattr(plots, "sample_grid", lambda *pictures: drawn.append(pictures[2]) or draw(*pictures))
     (tmp_path / "samples").mkdir()
-    Recorder(tmp_path, state.config, pairs, 0).look(state, final=True)
+    recorder, began = Recorder(tmp_path, state.config, pairs, 0), time.perf_counter()
+    recorder.look(state, final=True)
+    now = time.perf_counter()
+    assert now - recorder.clock < (now - began) / 2  # that time is not training's
     source, target = next(pairs.batches(4))
     np.testing.assert_allclose(drawn[0][:, 0], state.average(source, target), atol=1e-6)
     np.testing.assert_allclose(drawn[0][:, 1:], source[:, 1:])
