@@ -66,7 +66,7 @@ def load(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tens
             meta = json.loads((file.metadata() or {})["meta"])
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a readable checkpoint ({_line(error)})") from error
+        raise CheckpointError(f"{path} is not a readable checkpoint ({_line(error)}); choose another run") from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

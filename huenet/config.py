@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Sequence
@@ -84,9 +85,14 @@ class Config:
     print_config: bool = _field(False, "print every choice, and why it differs from the paper, and stop")
 
     def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{_flag(name)} must be a finite number, got {value}")
         for name, low in _AT_LEAST.items():
-            if not getattr(self, name) >= low:  # `not >=` catches NaN too
+            if getattr(self, name) < low:
                 raise ConfigError(f"{_flag(name)} must be at least {low}, got {getattr(self, name)}")
+        if self.seed >= 2**63:
+            raise ConfigError(f"--seed must be below 2**63, got {self.seed}")
         for name, choices in _ONE_OF.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{_flag(name)} must be one of {', '.join(choices)}, got {getattr(self, name)}")
@@ -118,7 +124,7 @@ class Config:
 
 _AT_LEAST = {
     **dict.fromkeys(
-        ("lambda_emd", "gamma_mi", "lambda_adv", "lambda_smooth", "prior", "steps", "workers", "threads"), 0
+        ("lambda_emd", "gamma_mi", "lambda_adv", "lambda_smooth", "prior", "steps", "seed", "workers", "threads"), 0
     ),
     **dict.fromkeys(("batch_size", "accumulate", "epochs", "bins", "width"), 1),
     **dict.fromkeys(("log_every", "sample_every", "val_every", "save_every", "val_pairs"), 1),
@@ -164,8 +170,12 @@ PRESETS: dict[str, dict[str, tuple[Any, str]]] = {
 
 
 def arguments(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """The flags that a command line gives, by field; what it leaves out is not there."""
-    return vars(_parser().parse_args(argv))
+    """The flags that a command line gives, by field; what it leaves out is not there.
+
+    --epochs alone also takes back the --steps of a preset, or of a run that is gone on with.
+    """
+    given = vars(_parser().parse_args(argv))
+    return {"steps": 0, **given} if "epochs" in given else given
 
 
 def from_preset(preset: str | None = None, **changes: Any) -> Config:
@@ -190,12 +200,15 @@ def describe(config: Config) -> str:
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         line = f"{_flag(f.name)[2:]:15} {value!s:12}"
-        if value != f.default and f.name != "preset":
+        if value != f.default and f.name not in _ABOUT_THE_RUN:
             preset_value = PRESETS[config.preset].get(f.name, (None,))[0]
             reason = reasons[f.name] if value == preset_value else "chosen on the command line"
             line += f" paper: {f.default!s}; {reason}"
         lines.append(line.rstrip())
     return "\n".join(lines)
+
+
+_ABOUT_THE_RUN = ("data", "out", "preset", "resume", "dry_run", "print_config")  # of which the paper says nothing
 
 
 def _flag(name: str) -> str:

@@ -37,7 +37,9 @@ VALIDATION = ("astronaut.png", "rocket.jpg")
 TRAINING_CROPS, VALIDATION_CROPS = 768, 64
 LEAST_CROP_CHROMA = 0.12  # mean of S * V: a crop of black border or white wall has no hue to learn from
 
-MOST_IN_MEMORY = 4 << 30  # bytes of decoded images; more go to a temporary file, whose hot part the system caches
+# Bytes of decoded images, and the share of this machine's memory, of which each process that torchrun started has its
+# part; more go to a temporary file, whose hot part the system caches.
+MOST_IN_MEMORY, MOST_OF_MEMORY = 4 << 30, 0.25
 VALIDATION_SHARE, LEAST_VALIDATION, MOST_VALIDATION = 0.1, 2, 500
 
 
@@ -215,7 +217,7 @@ def _decode(paths: list[Path], size: int, workers: int | None, progress: bool) -
 
 def _allocate(shape: tuple[int, ...]) -> np.ndarray:
     """Return a uint8 array in memory, or over a temporary file that vanishes with it where memory is not the place."""
-    if math.prod(shape) <= MOST_IN_MEMORY:
+    if math.prod(shape) <= min(MOST_IN_MEMORY, MOST_OF_MEMORY * _memory()):
         return np.empty(shape, np.uint8)
     # Reserved now: a disk that fills up under a memory map is a bus error, not an exception.
     reserve = getattr(os, "posix_fallocate", lambda file, _, length: os.truncate(file, length))
@@ -226,6 +228,15 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
             need = f"{math.prod(shape) / 2**30:.1f} GiB in {tempfile.gettempdir()}"
             raise DataError(f"the images need {need} ({error.strerror}): set TMPDIR, or a smaller --size") from error
         return np.memmap(file, np.uint8, shape=shape)
+
+
+def _memory() -> float:
+    """Bytes of this machine's memory for each process on it."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError):  # Windows
+        return math.inf
+    return memory / int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def _try(read: Callable, *arguments: Any) -> Any:

@@ -7,7 +7,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,16 +22,16 @@ LATE = 4  # steps between asking a GPU for a number and reading it
 
 @dataclass(frozen=True)
 class Report:
-    """Means of the terms over some steps, the terms that were not finite, and whether any process was asked to stop."""
+    """Means of the terms, every few steps; the terms that were not finite; whether any process was asked to stop."""
 
-    step: int = 0
-    means: dict[str, float] = field(default_factory=dict)
-    bad: list[str] = field(default_factory=list)
-    stop: bool = False
+    step: int
+    means: dict[str, float]
+    bad: list[str]
+    stop: bool
 
 
 class Monitor:
-    """Adds up the terms on the device, sends their means off every few steps and reads them some steps later.
+    """Adds up the terms on the device, sends their means off at every step and reads them some steps later.
 
     All processes get the same report at the same step, so that they decide alike.
     """
@@ -47,23 +47,30 @@ class Monitor:
         self.count = 0
         self.pending: deque[tuple[int, Tensor, Any]] = deque()
 
-    def add(self, step: int, terms: Tensor, stop: bool) -> Report:
-        """Count the terms of one step; a report of earlier steps comes back when it has arrived, else an empty one."""
+    def add(self, step: int, terms: Tensor, stop: bool, last: bool = False) -> list[Report]:
+        """Count the terms of one step; the reports that have arrived by now, or all of them if it is the last one.
+
+        A term that is not finite, and a wish to stop, are told as soon as they arrive; the means every few steps.
+        """
         self.total[:-1] += terms
         self.total[-1] += stop
         self.count += 1
+        means = self.processes.mean(self.total / self.count).to("cpu", non_blocking=True)
+        event = torch.cuda.Event() if means.is_pinned() else None
+        if event:
+            event.record()
+        self.pending.append((step, means, event))
         if step % self.every == 0:
-            means = self.processes.mean(self.total / self.count).to("cpu", non_blocking=True)
-            event = torch.cuda.Event() if means.is_pinned() else None
-            if event:
-                event.record()
-            self.pending.append((step, means, event))
             self.total, self.count = torch.zeros_like(self.total), 0
-        if not self.pending or step < self.pending[0][0] + self.late:
-            return Report()
-        sent, host, event = self.pending.popleft()
+        reports = []
+        while self.pending and (last or self.pending[0][0] + self.late <= step):
+            reports.append(self._read(*self.pending.popleft()))
+        return reports
+
+    def _read(self, step: int, means: Tensor, event: Any) -> Report:
         if event:
             event.synchronize()
-        *values, stopping = host.tolist()
-        bad = [name for name, value in zip(self.names, values, strict=True) if not math.isfinite(value)]
-        return Report(sent, dict(zip(self.names, values, strict=True)), bad, stopping > 0)
+        *values, stopping = means.tolist()
+        named = dict(zip(self.names, values, strict=True))
+        bad = [name for name, value in named.items() if not math.isfinite(value)]
+        return Report(step, named if step % self.every == 0 else {}, bad, stopping > 0)

@@ -65,7 +65,7 @@ def curves(records: Sequence[dict[str, Any]], config: Config) -> Figure:
             axis.plot(steps, values, label=name, linewidth=1, marker="." if heading.startswith("validation") else "")
         axis.set_title(heading, fontsize=9)
         axis.set_xlabel("step", fontsize=8)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.05 * axis.dataLim.y1)
         axis.tick_params(labelsize=7)
         axis.legend(fontsize=7)
     return figure

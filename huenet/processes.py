@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
+import inspect
 import os
 import signal
 from collections.abc import Callable
@@ -21,6 +22,11 @@ from huenet.config import ConfigError
 __all__ = ["Processes", "StopSignal", "pick_device"]
 
 T = TypeVar("T")
+
+_OPTIONS = inspect.signature(DistributedDataParallel).parameters
+_SYNC_BUFFERS = (
+    "forward_sync_buffers" if "forward_sync_buffers" in _OPTIONS else "broadcast_buffers"
+)  # before torch 2.13
 
 
 class Processes:
@@ -58,8 +64,10 @@ class Processes:
         if self.world == 1:
             return network
         # Buffers stay each rank's own: broadcasting them before a pass overwrites what the last one's backward needs.
-        devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+        options: dict[str, Any] = {_SYNC_BUFFERS: False}
+        if self.device.type == "cuda":
+            options["device_ids"] = [self.device]
+        return DistributedDataParallel(network, **options)
 
     def agree(self, decide: Callable[[], T]) -> T:
         """What the first process decides, on all of them; if it fails there, it fails everywhere."""
@@ -110,8 +118,8 @@ def without_sync(network: nn.Module, skip: bool) -> AbstractContextManager[Any]:
 class StopSignal:
     """While entered, Ctrl-C and SIGTERM set `asked` and end nothing; a second one ends the process as always."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, say: bool = True) -> None:
+        self.asked, self.say = False, say
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
@@ -125,4 +133,6 @@ class StopSignal:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+        if self.say:  # os.write: Python's own streams may be in the middle of a line when the signal comes
+            os.write(2, b"\nStopping after this step; a second time ends at once, without saving.\n")
         signal.signal(number, self._before[number])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
+import dataclasses
 import json
+import os
 import time
 from datetime import datetime
 from pathlib import Path
@@ -19,10 +21,11 @@ from huenet.monitor import Report
 from huenet.state import CHECKPOINT, State
 from huenet.validation import ValidationSet, summary, validate, warnings
 
-__all__ = ["Recorder", "open_folder", "saved_config", "saved_run"]
+__all__ = ["Recorder", "check_out", "check_pictures", "open_folder", "resumed_config", "saved_run"]
 
 RUNS = Path("runs")
 SAMPLES = 8
+FIXED = ("preset", "seed", "size", "circle", "width", "norm")  # what a run cannot change on its way
 
 
 def saved_run(resume: str, out: str | None) -> Path | None:
@@ -31,11 +34,13 @@ def saved_run(resume: str, out: str | None) -> Path | None:
     Raises
     ------
     ConfigError
-        A folder was named that holds no checkpoint.
+        A folder was named that holds no checkpoint, or another one beside it.
     """
     if resume == "no":
         return None
     if resume != "auto":
+        if out and Path(out) != Path(resume):
+            raise ConfigError(f"--resume {resume} goes on in that folder; leave out --out {out}")
         if not (Path(resume) / CHECKPOINT).is_file():
             raise ConfigError(f"--resume {resume} has no {CHECKPOINT}; name a run folder, or auto, or no")
         return Path(resume)
@@ -44,18 +49,61 @@ def saved_run(resume: str, out: str | None) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
 
 
-def saved_config(folder: Path) -> Config:
-    """The configuration of a run.
+def resumed_config(folder: Path, changes: dict[str, Any]) -> Config:
+    """The configuration of a run, with `changes`.
 
     Raises
     ------
     ConfigError
-        It is not there, or is none.
+        It is not there, or is none; or a change does not fit what the run has learned so far.
+    """
+    config = _saved_config(folder)
+    for name in FIXED:
+        had = getattr(config, name)
+        if changes.get(name, had) != had:
+            raise ConfigError(
+                f"--{name} of the run in {folder} is {had} and must stay so, got {changes[name]}; "
+                "leave it out, or start a new run with another --out"
+            )
+    return dataclasses.replace(config, **changes)
+
+
+def check_out(config: Config) -> None:
+    """Refuse a folder for a new run that has something in it: before the data are read, which can take long.
+
+    Raises
+    ------
+    ConfigError
+    """
+    folder = Path(config.out) if config.out else None
+    if folder is None or not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise ConfigError(f"--out {folder} is not a folder; name another one")
+    if any(folder.iterdir()) and not _only_begun(folder):
+        advice = f"go on with --resume {folder}" if (folder / CHECKPOINT).is_file() else "empty it"
+        raise ConfigError(f"--out {folder} is not empty; name another folder, or {advice}")
+
+
+def check_pictures(folder: Path, record: dict[str, Any]) -> None:
+    """Refuse to go on with a run on other pictures: its split, and its place in them, would mean nothing.
+
+    Raises
+    ------
+    ConfigError
     """
     try:
-        return Config.from_json((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, TypeError, ValueError) as error:
-        raise ConfigError(f"{folder / 'config.json'} is not a readable configuration ({error})") from error
+        began = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+        old, new = ([*images["train"], None, *images["validation"]] for images in (began, record))
+    except (OSError, ValueError, KeyError):
+        return  # the names are not known; State.load compares their number
+    if old != new:
+        changed = sorted(name for name in set(old) ^ set(new) if name)
+        which = f" ({', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''})" if changed else ""
+        raise ConfigError(
+            f"--data {record['data']} has not the pictures that the run in {folder} began with: {len(old) - 1} then, "
+            f"{len(new) - 1} now{which}; bring them back, or start a new run with another --out"
+        )
 
 
 def open_folder(config: Config, record: dict[str, Any], resume: Path | None = None) -> Path:
@@ -69,16 +117,32 @@ def open_folder(config: Config, record: dict[str, Any], resume: Path | None = No
         It cannot be written to.
     """
     folder = resume or Path(config.out or _free(RUNS / f"{config.preset}-{datetime.now():%Y%m%d-%H%M%S}"))
+    if not resume:
+        check_out(config)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not resume and any(folder.iterdir()):
-            raise ConfigError(f"--out {folder} is not empty; name another folder, or go on with --resume {folder}")
-        (folder / "samples").mkdir(exist_ok=True)
+        (folder / "samples").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(f"cannot write {folder} ({error.strerror}); choose another --out") from error
     checkpoint.write_text(folder / "config.json", config.to_json())
     checkpoint.write_text(folder / "data.json", json.dumps(record, indent=1))
     return folder
+
+
+def _saved_config(folder: Path) -> Config:
+    try:
+        return Config.from_json((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, TypeError, ValueError) as error:
+        raise ConfigError(f"{folder / 'config.json'} is not a readable configuration ({error})") from error
+
+
+def _only_begun(folder: Path) -> bool:
+    """Whether a run was killed here before it had saved anything."""
+    try:
+        _saved_config(folder)
+    except ConfigError:
+        return False
+    left = {path.name for path in folder.iterdir() if not path.name.endswith(".tmp")}
+    return left <= {"config.json", "data.json", "samples"} and not any((folder / "samples").glob("*"))
 
 
 def _free(path: Path) -> Path:
@@ -93,6 +157,7 @@ class Recorder:
     def __init__(self, folder: Path, config: Config, pairs: ValidationSet, step: int) -> None:
         self.folder, self.config, self.pairs = folder, config, pairs
         self.metrics = folder / "metrics.jsonl"
+        self._mend_metrics()
         self.clock, self.clock_step = time.perf_counter(), step
         self.first: dict[str, float] = {}
         self.board: Any = None
@@ -111,6 +176,13 @@ class Recorder:
 
     def look(self, state: State, final: bool) -> list[str]:
         """Validate and draw samples where this step is one for it; what they warn of."""
+        began = time.perf_counter()
+        try:
+            return self._look(state, final)
+        finally:
+            self.clock += time.perf_counter() - began  # the rate is that of training
+
+    def _look(self, state: State, final: bool) -> list[str]:
         if final or state.step % self.config.sample_every == 0:
             self._samples(state)
         if not final and state.step % self.config.val_every:
@@ -149,12 +221,19 @@ class Recorder:
         if self.board:
             self.board.add_image("samples", plots.pixels(figure), state.step, dataformats="HWC")
 
+    def _mend_metrics(self) -> None:
+        """Take away a last line that a kill or a full disk has cut off: what is written behind it must be read."""
+        if self.metrics.exists():
+            lines = self.metrics.read_bytes()
+            os.truncate(self.metrics, lines.rfind(b"\n") + 1)
+
     def _line(self, step: int, values: dict[str, Any], warned: list[str] | None = None) -> None:
         line = {"step": step, **values, **({"warnings": warned} if warned else {})}
         try:
             with open(self.metrics, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
+            self._mend_metrics()
             raise CheckpointError(f"cannot write {self.metrics} ({error.strerror}); free some space") from error
         if self.board:
             for name, value in values.items():

@@ -74,9 +74,11 @@ class State:
             optimizer.param_groups[0]["lr"] = self.rate
 
     def is_finite(self) -> bool:
-        """Whether every weight of both networks is a finite number."""
-        parameters = [*self.generator.parameters(), *self.discriminator.parameters()]
-        return bool(torch.stack([p.detach().isfinite().all() for p in parameters]).all())
+        """Whether every weight of both networks, and what Adam keeps of it, is a finite number."""
+        tensors = [p.detach() for p in (*self.generator.parameters(), *self.discriminator.parameters())]
+        for optimizer in self._optimizers().values():  # an infinite mean square stops its weight for ever
+            tensors += [tensor for kept in optimizer.state.values() for tensor in kept.values()]
+        return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint, and the generator alone, into `folder`."""

@@ -7,26 +7,24 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
-import dataclasses
 import math
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from huenet import data, losses
+from huenet.batches import Pictures
 from huenet.checkpoint import CheckpointError
-from huenet.color import rgb_to_hsv
 from huenet.config import Config, ConfigError, arguments, describe, from_preset
-from huenet.data import DataError, PairBatch
+from huenet.data import DataError
 from huenet.monitor import Monitor
 from huenet.processes import Processes, StopSignal, without_sync
-from huenet.run import Recorder, open_folder, saved_config, saved_run
+from huenet.run import Recorder, check_out, check_pictures, open_folder, resumed_config, saved_run
 from huenet.state import State
 from huenet.validation import ValidationSet
 
@@ -45,22 +43,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Processes(given.get("device", "auto")) as processes:
             resume = processes.agree(lambda: saved_run(given.get("resume", "no"), given.get("out")))
-            config = dataclasses.replace(saved_config(resume), **given) if resume else from_preset(**given)
+            config = resumed_config(resume, given) if resume else from_preset(**given)
             if config.threads:
                 torch.set_num_threads(config.threads)
             if config.print_config:
                 print(describe(config))
-            elif config.dry_run:
+                return 0
+            if not resume:
+                processes.agree(lambda: check_out(config))
+            if config.dry_run:
                 dry_run(config, processes)
             else:
                 train(config, processes, resume)
     except (ConfigError, DataError, CheckpointError, TrainingError) as error:
         print(f"huenet.train: {error}", file=sys.stderr)
         return 2
-    except OSError as error:  # a picture or a line of metrics that found no room; checkpoints say it themselves
+    except OSError as error:  # a picture or an event of TensorBoard's that found no room; checkpoints say it themselves
+        where = f": {error.filename}" if error.filename else ""
         print(
-            f"huenet.train: {error.strerror}: {error.filename}; free some space or choose another --out",
-            file=sys.stderr,
+            f"huenet.train: {error.strerror or error}{where}; free some space, and go on with --resume", file=sys.stderr
         )
         return 2
     except KeyboardInterrupt:  # before the first step, or a second time
@@ -92,18 +93,28 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
 
     state = State(config, len(images.train), processes)
     if resume:
+        check_pictures(resume, images.record)
         state.load(resume)
+        done = state.step >= total
+        if processes.first:
+            advice = "; for more, give --epochs or --steps" if done else ""
+            print(f"Going on in {resume} at step {state.step} of {total}{advice}")
+        if done:
+            return resume
     folder = processes.agree(lambda: open_folder(config, images.record, resume))
     networks = processes.wrap(state.generator), processes.wrap(state.discriminator)
     monitor = Monitor(TERMS, config.log_every, processes)
+    if processes.first and (skipped := len(images.record["skipped"])):
+        print(f"{skipped} files could not be read and were skipped; {folder / 'data.json'} lists them with the reasons")
+    if processes.first and not resume:
+        state.save(folder)  # at once: from here on there is something to go on with
     recorder = Recorder(folder, config, pairs, state.step) if processes.first else None
     if recorder and not resume:
-        state.save(folder)
         recorder.look(state, final=True)
 
     failed_at, stopping = 0, False
     bar = tqdm(total=total, initial=state.step, unit="step", disable=not recorder, dynamic_ncols=True)
-    with StopSignal() as stop, bar:
+    with StopSignal(processes.first) as stop, bar:
         while state.step < total and not stopping:
             state.set_rate(total)
             source, target = pictures.pairs(next(state.sampler))
@@ -111,11 +122,12 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
             state.step += 1
             bar.update(1)
 
-            report = monitor.add(state.step, terms, stop.asked)
-            stopping = report.stop or (stop.asked and processes.world == 1)
             final = state.step == total
+            reports = monitor.add(state.step, terms, stop.asked, last=final)
+            stopping = any(report.stop for report in reports)
             saving = final or stopping or state.step % config.save_every == 0
-            bad = report.bad or (["a weight"] if saving and not state.is_finite() else [])
+            bad = sorted({name for report in reports for name in report.bad})
+            bad = bad or (["a weight"] if saving and not state.is_finite() else [])
             if bad:
                 trouble = f"{' and '.join(bad)} became infinite or NaN by step {state.step}"
                 if failed_at:
@@ -132,7 +144,7 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
                 continue
             if saving:
                 state.save(folder)
-            if report.means:
+            for report in filter(lambda report: report.means, reports):
                 recorder.terms(state, report)
                 bar.set_postfix({name: f"{value:.3g}" for name, value in report.means.items() if value})
             for line in recorder.look(state, final):
@@ -208,35 +220,6 @@ def _autocast(config: Config, tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, torch.bfloat16, enabled=config.amp)
 
 
-class Pictures:
-    """The training set where the device reads it fastest, and batches of HSV pairs from it."""
-
-    def __init__(self, images: np.ndarray, flip: str, device: torch.device) -> None:
-        self.images, self.device = torch.from_numpy(images), device
-        self.axis = {"vertical": -2, "horizontal": -1}.get(flip)
-        if device.type == "cuda":
-            fits = self.images.nbytes < torch.cuda.mem_get_info(device)[0] / 4
-            self.images = self.images.to(device) if fits else self.images.pin_memory()
-
-    def pairs(self, draw: PairBatch) -> tuple[Tensor, Tensor]:
-        """Source and target of a batch, HSV (B, 3, S, S) in [0, 1], on the device."""
-        return self._hsv(draw.source, draw.flip_source), self._hsv(draw.target, draw.flip_target)
-
-    def _hsv(self, index: np.ndarray, flips: np.ndarray) -> Tensor:
-        rgb = self.images[self._send(index, self.images.device)].to(self.device, non_blocking=True).float() / 255
-        if self.axis is not None:
-            flipped = self._send(flips, self.device)[:, None, None, None]
-            rgb = torch.where(flipped, rgb.flip(self.axis), rgb)
-        return rgb_to_hsv(rgb)
-
-    @staticmethod
-    def _send(array: np.ndarray, device: torch.device) -> Tensor:
-        tensor = torch.from_numpy(array)
-        if device.type == "cuda":  # from ordinary memory the copy would wait for the GPU
-            tensor = tensor.pin_memory()
-        return tensor.to(device, non_blocking=True)
-
-
 def dry_run(config: Config, processes: Processes, steps: int = 5) -> None:
     """Read the data, take a few steps on it, and print what a run would need; nothing is written."""
     images = data.load(config.data, config.size, config.seed, workers=config.workers or None, progress=processes.first)
@@ -251,16 +234,20 @@ def dry_run(config: Config, processes: Processes, steps: int = 5) -> None:
     rate = steps / (time.perf_counter() - start)
     if processes.first:
         millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (state.generator, state.discriminator)]
-        skipped = images.record["skipped"]
         print(
             f"data       {len(images.train)} training and {len(images.validation)} validation pictures, "
-            f"{len(skipped)} files skipped\n"
+            f"{_skipped(images.record['skipped'])}\n"
             f"device     {processes.device}, {processes.world} process(es), {'bfloat16' if config.amp else 'float32'}\n"
             f"networks   {millions[0]:.1f} + {millions[1]:.1f} million weights\n"
             f"memory     {_peak_memory(processes.device)} for each process\n"
             f"speed      {rate:.2f} steps/s, {rate * config.batch_size:.1f} pairs/s\n"
             f"the run    {total} steps, about {_duration(total / rate)}, without validations and samples"
         )
+
+
+def _skipped(files: dict[str, str]) -> str:
+    few = "; ".join(f"{name}: {reason}" for name, reason in list(files.items())[:3])
+    return f"{len(files)} files skipped" + (f" ({few}{'; ...' if len(files) > 3 else ''})" if few else "")
 
 
 def _peak_memory(device: torch.device) -> str:

@@ -167,9 +167,14 @@ def test_images_are_cropped_not_squeezed(tmp_path):
     assert read(tmp_path, size=10).train.min() == 255
 
 
-def test_more_than_memory_goes_to_a_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("limit", ["MOST_IN_MEMORY", "MOST_OF_MEMORY", "LOCAL_WORLD_SIZE"])
+def test_more_than_memory_goes_to_a_file(tmp_path, monkeypatch, limit):
     in_memory = read(folder_of(tmp_path, 20))
-    monkeypatch.setattr(data, "MOST_IN_MEMORY", 100)
+    assert not isinstance(in_memory.train, np.memmap)
+    if limit == "LOCAL_WORLD_SIZE":  # a great many processes, each with its own copy
+        monkeypatch.setenv(limit, str(2**40))
+    else:
+        monkeypatch.setattr(data, limit, 1e-9)
     on_disk = read(tmp_path)
     assert isinstance(on_disk.train, np.memmap)
     np.testing.assert_array_equal(on_disk.train, in_memory.train)

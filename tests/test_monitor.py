@@ -1,0 +1,109 @@
+"""What tells people how a run is doing: numbers read late, and warnings of a collapse."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from huenet.monitor import Monitor
+from huenet.processes import Processes
+from huenet.validation import ValidationSet, validate, warnings
+
+
+def monitor(every, late):
+    found = Monitor(("emd", "mi"), every, Processes("cpu"))
+    found.late = late  # as on a GPU
+    return found
+
+
+def terms(emd):
+    return torch.tensor([float(emd), 1.0])
+
+
+def test_means_come_every_few_steps_and_late():
+    watching = monitor(every=2, late=3)
+    arrived = [[(r.step, r.means) for r in watching.add(step, terms(step), stop=False)] for step in range(1, 9)]
+    one, two = {"emd": 1.5, "mi": 1.0}, {"emd": 3.5, "mi": 1.0}
+    assert arrived == [[], [], [], [(1, {})], [(2, one)], [(3, {})], [(4, two)], [(5, {})]]
+
+
+def test_the_last_step_leaves_nothing_under_way():
+    watching = monitor(every=2, late=4)
+    assert watching.add(1, terms(1), stop=False) == []
+    reports = watching.add(2, terms(2), stop=False, last=True)
+    assert [(r.step, r.means) for r in reports] == [(1, {}), (2, {"emd": 1.5, "mi": 1.0})]
+
+
+@pytest.mark.parametrize("late", [0, 3])
+def test_trouble_and_a_wish_to_stop_do_not_wait_for_the_next_means(late):
+    """torchrun kills its processes 30 seconds after it asks them to stop."""
+    watching = monitor(every=1000, late=late)
+    reports = [watching.add(step, terms("nan" if step == 5 else 0), stop=step == 3) for step in range(1, 6 + late)]
+    assert [r.step for r in reports[-1]] == [5]
+    assert reports[-1][0].bad == ["emd"]
+    assert [r.stop for arrived in reports for r in arrived] == [False, False, True, True, True]
+    assert not any(r.bad for arrived in reports[:-1] for r in arrived)
+    watching.reset()
+    assert not any(r.bad for step in range(6, 20) for r in watching.add(step, terms(0), stop=False))
+
+
+def test_a_collapse_is_warned_of():
+    fine = {"rotation": 0.1, "emd_source": 0.2, "hues_output": 40.0, "hues_target": 50.0, "d_accuracy": 0.7}
+    assert warnings(fine) == []
+    for change, word in (
+        ({"rotation": 0.0}, "equals the source"),
+        ({"hues_output": 1.0}, "one hue everywhere"),
+        ({"d_accuracy": 1.0}, "discriminator"),
+    ):
+        (found,) = warnings({**fine, **change})
+        assert word in found
+
+
+class Answer(nn.Module):
+    """A network that always gives the same kind of answer."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.forward = answer
+
+
+def logits(real, fake):
+    return Answer(lambda source, *hues: tuple(torch.full((len(source), 1, 2, 2), v) for v in (real, fake)))
+
+
+def validated(generator, discriminator=None):
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
+    pairs = ValidationSet(coarse.repeat(8, axis=2).repeat(8, axis=3) // 2 + 90, 6, 0, "cpu")
+    return validate(Answer(generator), discriminator, pairs)
+
+
+@pytest.mark.parametrize(
+    ("answers", "accuracy"), [((1.0, -1.0), 1.0), ((1.0, 1.0), 0.5), ((-1.0, -1.0), 0.5), ((-1.0, 1.0), 0.0)]
+)
+def test_accuracy_counts_right_answers_on_real_and_fake(answers, accuracy):
+    assert validated(lambda source, target: source[:, 0], logits(*answers))["d_accuracy"] == accuracy
+
+
+def test_what_collapsed_networks_do_is_warned_of():
+    fine = validated(lambda source, target: (source[:, 0] + 0.1) % 1, logits(1.0, 1.0))
+    assert warnings(fine) == []
+    assert fine["rotation"] == pytest.approx(0.1, abs=1e-4)
+    assert fine["incoherence_output"] == pytest.approx(fine["incoherence_source"], abs=1e-5)
+    (same,) = warnings(validated(lambda source, target: source[:, 0]))
+    assert "equals the source" in same
+    (one_hue,) = warnings(validated(lambda source, target: torch.full_like(source[:, 0], 0.3)))
+    assert "one hue" in one_hue
+    (right,) = warnings(validated(lambda source, target: (source[:, 0] + 0.1) % 1, logits(1.0, -1.0)))
+    assert "discriminator" in right
+
+
+def test_mutual_information_stands_between_its_floor_and_its_ceiling():
+    noise = torch.Generator().manual_seed(0)
+    kept = validated(lambda source, target: source[:, 0])
+    lost = validated(lambda source, target: torch.rand(source[:, 0].shape, generator=noise))
+    assert kept["relative_mi"] == pytest.approx(kept["relative_mi_ceiling"]) == pytest.approx(1)
+    assert kept["relative_mi_floor"] < 0.1
+    assert lost["relative_mi"] == pytest.approx(lost["relative_mi_floor"], abs=0.02)
+    assert kept["emd_output"] == pytest.approx(kept["emd_source"])
+    assert validated(lambda source, target: target[:, 0])["emd_output"] == pytest.approx(0, abs=1e-6)

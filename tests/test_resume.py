@@ -1,0 +1,225 @@
+"""Going on: exactly where a run was killed, never on something else, and nothing that was there is lost."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from commands import refusal
+from runs import make_pictures
+from training import ENVIRONMENT, TINY, checkpoints, command, lines, run, torchrun
+
+from huenet import checkpoint, data, train
+from huenet.run import saved_run
+from huenet.state import CHECKPOINT
+
+
+@pytest.fixture(scope="module")
+def ended(folder, tmp_path_factory):
+    """A run of two steps, to be copied."""
+    out = tmp_path_factory.mktemp("ended") / "run"
+    assert run(folder, out, "--steps", 2) == 0
+    return out
+
+
+@pytest.fixture
+def out(ended, tmp_path):
+    return shutil.copytree(ended, tmp_path / "run")
+
+
+def step_of(out):
+    return checkpoint.load(out / CHECKPOINT)[1]["step"]
+
+
+@pytest.mark.parametrize("preset", ["paper", "default"])
+def test_a_killed_run_goes_on_bit_for_bit(folder, tmp_path, monkeypatch, preset):
+    """With dropout and batch norm (paper), and with averaged weights and a falling rate (default)."""
+    flags = ["--preset", preset, "--steps", 8, "--save-every", 4, "--seed", 3]
+    assert run(folder, tmp_path / "whole", *flags) == 0
+
+    step = train.training_step
+    count = 0
+
+    def dies(*arguments):
+        nonlocal count
+        count += 1
+        if count == 7:
+            raise MemoryError("killed")
+        return step(*arguments)
+
+    monkeypatch.setattr(train, "training_step", dies)
+    with pytest.raises(MemoryError):
+        run(folder, tmp_path / "cut", *flags)
+    monkeypatch.undo()
+    assert checkpoint.load(tmp_path / "cut" / CHECKPOINT)[1]["step"] == 4
+    torch.manual_seed(99)  # nothing of the old process is left
+    assert train.main(["--resume", "auto", "--out", str(tmp_path / "cut")]) == 0
+    for name, (one, other) in checkpoints(tmp_path / "whole", tmp_path / "cut").items():
+        assert torch.equal(one, other), name
+
+
+def test_resume_auto_starts_afresh_where_there_is_nothing(folder, tmp_path):
+    assert run(folder, tmp_path / "new", "--resume", "auto", "--steps", 1) == 0
+    assert run(folder, tmp_path / "new", "--resume", "auto", "--steps", 2) == 0
+    assert checkpoint.load(tmp_path / "new" / CHECKPOINT)[1]["step"] == 2
+
+
+def test_auto_takes_the_run_saved_last(ended, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert saved_run("auto", None) is None
+    for age, name in enumerate(("b", "c", "a")):
+        shutil.copytree(ended, tmp_path / "runs" / name)
+        os.utime(tmp_path / "runs" / name / CHECKPOINT, (10**9 - age, 10**9 - age))
+    assert saved_run("auto", None).name == "b"
+    assert saved_run("auto", "runs/c").name == "c"
+    assert saved_run("auto", "runs/d") is None
+
+
+def test_epochs_prolong_a_run_that_counted_steps(out):
+    assert train.main(["--resume", str(out), "--epochs", "1"]) == 0
+    assert step_of(out) == 3  # ten training pictures, four pairs a step
+    assert json.loads((out / "config.json").read_text())["epochs"] == 1
+
+
+def test_a_run_that_is_done_says_so_and_stays_as_it_is(out, capsys):
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert train.main(["--resume", str(out), "--log-every", "7"]) == 0
+    assert capsys.readouterr().out == f"Going on in {out} at step 2 of 2; for more, give --epochs or --steps\n"
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--width", "16"], "--width of the run in {out} is 8 and must stay so, got 16; leave it out"),
+        (["--preset", "paper"], "--preset of the run in {out} is default and must stay so"),
+        (["--seed", "1"], "--seed of the run"),
+        (["--out", "elsewhere"], "--resume {out} goes on in that folder; leave out --out elsewhere"),
+        (["--ema", "0", "--prior", "0"], "does not fit this configuration"),
+    ],
+)
+def test_what_cannot_change_on_the_way_is_one_line(out, capsys, flags, message):
+    assert message.format(out=out) in refusal(train.main, capsys, "--resume", out, "--steps", 3, *flags)
+    assert step_of(out) == 2
+
+
+def test_other_pictures_are_refused(out, tmp_path, capsys):
+    make_pictures(tmp_path / "more", count=13)
+    line = refusal(train.main, capsys, "--resume", out, "--steps", 3, "--data", tmp_path / "more")
+    assert "12 then, 13 now (12.png); bring them back" in line
+    (out / "data.json").unlink()
+    assert "does not fit" in refusal(train.main, capsys, "--resume", out, "--steps", 3, "--data", tmp_path / "more")
+    make_pictures(tmp_path / "moved")
+    assert train.main(["--resume", str(out), "--steps", "3", "--data", str(tmp_path / "moved")]) == 0
+
+
+def test_a_line_that_was_cut_off_is_taken_away(out):
+    with open(out / "metrics.jsonl", "a") as file:
+        file.write('{"step": 2, "em')
+    before = len(lines_whole := (out / "metrics.jsonl").read_text().splitlines()[:-1])
+    assert train.main(["--resume", str(out), "--steps", "3", "--log-every", "1"]) == 0
+    assert (out / "metrics.jsonl").read_text().splitlines()[:before] == lines_whole
+    assert [line["step"] for line in lines(out)][-2:] == [3, 3]
+
+
+def test_a_checkpoint_that_is_cut_off_is_one_line(out, capsys):
+    os.truncate(out / CHECKPOINT, 10_000)
+    assert "is not a readable checkpoint" in refusal(train.main, capsys, "--resume", out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_exits(folder, tmp_path, number):
+    out = tmp_path / "run"
+    arguments = command(folder, out, "--steps", 100_000, "--log-every", 1, "--save-every", 100_000)
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    deadline = time.monotonic() + 120
+    while not (out / "metrics.jsonl").is_file() or len(lines(out)) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(number)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "Stopped and saved at step" in printed
+    assert "Traceback" not in errors
+    assert checkpoint.load(out / CHECKPOINT)[1]["step"] >= 3
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once(folder, tmp_path):
+    out = tmp_path / "run"
+    slow = command(folder, out, "--size", 256, "--width", 32, "--batch-size", 32, "--steps", 1000)
+    process = subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    deadline = time.monotonic() + 240
+    while not (out / "metrics.jsonl").is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    time.sleep(3)  # one step takes longer
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.count("a second time ends at once") == 1
+    assert "Traceback" not in errors
+    assert step_of(out) == 0
+
+
+@pytest.mark.slow
+def test_a_signal_to_torchrun_saves_at_once(folder, tmp_path):
+    """It kills after 30 seconds: nobody waits for the next line of metrics. Then both go on, exactly."""
+    out = tmp_path / "run"
+    arguments = torchrun(command(folder, out, "--steps", 100_000, "--log-every", 100_000, "--save-every", 100_000))
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    deadline = time.monotonic() + 120
+    while not (out / "metrics.jsonl").is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    time.sleep(3)
+    process.send_signal(signal.SIGTERM)
+    printed, errors = process.communicate(timeout=60)
+    assert "Stopped and saved at step" in printed, errors
+    assert "Deprecat" not in errors
+    saved = step_of(out)
+    assert saved > 0
+    shutil.copytree(out, tmp_path / "copy")
+    for name in ("run", "copy"):
+        more = torchrun(command(folder, tmp_path / name, "--resume", "auto", "--steps", saved + 3))
+        done = subprocess.run(more, capture_output=True, text=True, env=ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
+    assert step_of(out) == saved + 3
+    for name, (one, other) in checkpoints(out, tmp_path / "copy").items():
+        assert torch.equal(one, other), name
+
+
+def test_nothing_is_written_over(folder, tmp_path, capsys):
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "chapter.txt").write_text("precious")
+    assert run(folder, out, "--steps", 1) == 2
+    assert "is not empty; name another folder" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["chapter.txt"]
+
+
+def test_a_folder_in_use_is_refused_before_the_pictures_are_read(out, monkeypatch, capsys):
+    monkeypatch.setattr(data, "load", None)
+    for flags in ([], ["--dry-run"]):
+        line = refusal(train.main, capsys, "--out", out, *TINY, *flags)
+        assert f"--out {out} is not empty; name another folder, or go on with --resume {out}" in line
+    assert "is not a folder" in refusal(train.main, capsys, "--out", out / "config.json", *TINY)
+
+
+def test_a_start_that_was_killed_is_made_anew(folder, ended, tmp_path, capsys):
+    out = tmp_path / "begun"
+    (out / "samples").mkdir(parents=True)
+    (out / f".{CHECKPOINT}.tmp").mkdir()
+    shutil.copy(ended / "config.json", out)
+    (out / "samples" / "mine.png").touch()
+    assert "is not empty; name another folder, or empty it" in refusal(train.main, capsys, "--out", out, *TINY)
+    (out / "samples" / "mine.png").unlink()
+    assert run(folder, out, "--resume", "auto", "--steps", 1) == 0
+    assert step_of(out) == 1

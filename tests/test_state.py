@@ -1,0 +1,177 @@
+"""What one step does to the networks, their averages, the rate and the files."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from huenet import checkpoint, plots, train
+from huenet.color import rgb_to_hsv
+from huenet.config import from_preset
+from huenet.losses import discriminator_loss, emd_loss, mi_loss, smoothness_loss
+from huenet.processes import Processes
+from huenet.run import Recorder
+from huenet.state import CHECKPOINT, MODEL, State
+from huenet.validation import ValidationSet, validate
+
+torch.set_num_threads(1)
+
+
+def state_of(preset="default", **changes):
+    config = from_preset(preset, **{"size": 32, "width": 4, "batch_size": 4, "bins": 32, **changes})
+    return State(config, 4, Processes("cpu"))
+
+
+def batch(seed=0):
+    coarse = torch.rand((2, 4, 3, 8, 8), generator=torch.Generator().manual_seed(seed))
+    return tuple(rgb_to_hsv(torch.nn.functional.interpolate(rgb, scale_factor=4, mode="bilinear")) for rgb in coarse)
+
+
+def step(state, seed=0):
+    terms = train.training_step(state.config, state, (state.generator, state.discriminator), *batch(seed))
+    state.step += 1
+    return terms
+
+
+def copies(network):
+    return [p.detach().clone() for p in network.parameters()]
+
+
+def test_the_average_is_the_mean_of_the_weights_that_were():
+    """With its fast start: after n steps, weights of 9 / (10 + n) and less, until `ema` takes over."""
+    state = state_of(ema=0.3)
+    expected = copies(state.generator)
+    for n in range(6):
+        step(state, n)
+        decay = min(0.3, (1 + n) / (10 + n))
+        expected = [
+            decay * old + (1 - decay) * new for old, new in zip(expected, state.generator.parameters(), strict=True)
+        ]
+        torch.testing.assert_close(list(state.average.parameters()), expected)
+    assert state.best_generator() is state.average
+    assert not state.average.training
+
+
+def test_batch_norms_running_figures_are_averaged_by_themselves():
+    state = state_of("paper", ema=0.9)
+    step(state)
+    for mine, theirs in zip(state.average.buffers(), state.generator.buffers(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize(("at", "share"), [(0, 1), (50, 1), (75, 0.5), (99, 0.02)])
+def test_the_rate_falls_in_a_straight_line(at, share):
+    state = state_of(decay_from=0.5, lr=0.1)
+    state.step = at
+    state.set_rate(100)
+    for optimizer in (state.adam_g, state.adam_d):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * share)
+
+
+def test_a_constant_rate_stays():
+    state = state_of("paper")
+    state.step = 99
+    state.set_rate(100)
+    assert state.rate == state.config.lr
+
+
+def test_the_model_that_is_saved_is_the_averaged_one(tmp_path):
+    state = state_of(ema=0.5)
+    step(state)
+    state.save(tmp_path)
+    saved, meta = checkpoint.load(tmp_path / MODEL)
+    assert meta["step"] == 1
+    assert all(torch.equal(tensor, state.average.state_dict()[name]) for name, tensor in saved.items())
+    whole, _ = checkpoint.load(tmp_path / CHECKPOINT)
+    assert {name.split("/")[0] for name in whole} == {
+        "generator",
+        "discriminator",
+        "average",
+        "adam_g",
+        "adam_d",
+        "rng",
+    }
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_each_step_of_the_discriminator_has_its_own_gradient_alone(parts):
+    """Neither what the generator's step left nor what its own last step did: with beta1 = 0, Adam's mean tells."""
+    state = state_of(beta1=0.0, dropout=0.0, accumulate=parts)
+    state.adam_g.param_groups[0]["lr"] = 0.0  # the generator stands still, so that its hue is known
+    for seed in range(2):
+        source, target = batch(seed)
+        hue = state.generator(source, target).detach()
+        real, fake = state.discriminator.requires_grad_(True)(source, source[:, 0], hue)
+        expected = torch.autograd.grad(discriminator_loss(real, fake), list(state.discriminator.parameters()))
+        largest = max(gradient.abs().max().item() for gradient in expected)
+        step(state, seed)
+        for p, gradient in zip(state.discriminator.parameters(), expected, strict=True):
+            torch.testing.assert_close(state.adam_d.state[p]["exp_avg"], gradient, rtol=1e-3, atol=1e-4 * largest)
+
+
+def test_the_terms_are_those_of_the_losses():
+    state = state_of(lambda_adv=0.0, dropout=0.0)
+    source, target = batch()
+    hue = state.generator(source, target)
+    expected = [
+        emd_loss(state.config, hue, source, target),
+        mi_loss(state.config, hue, source),
+        smoothness_loss(hue, source),
+    ]
+    torch.testing.assert_close(step(state)[:3], torch.stack(expected).detach())
+
+
+@pytest.mark.parametrize(("weight", "term"), [("lambda_emd", 0), ("gamma_mi", 1), ("lambda_smooth", 2)])
+def test_each_weight_is_of_its_own_term(weight, term):
+    """With the others at 0, the first mean of Adam is the gradient of that term."""
+    weights = dict.fromkeys(("lambda_emd", "gamma_mi", "lambda_smooth", "lambda_adv"), 0.0)
+    state = state_of(beta1=0.0, dropout=0.0, prior=0.0, **{**weights, weight: 3.0})
+    for p in state.generator.parameters():
+        torch.nn.init.normal_(p, 0.0, 0.1)
+    source, target = batch()
+    hue = state.generator(source, target)
+    terms = (
+        emd_loss(state.config, hue, source, target),
+        mi_loss(state.config, hue, source),
+        smoothness_loss(hue, source),
+    )
+    expected = torch.autograd.grad(3 * terms[term], list(state.generator.parameters()))
+    step(state)
+    largest = max(g.abs().max().item() for g in expected)
+    for p, gradient in zip(state.generator.parameters(), expected, strict=True):
+        torch.testing.assert_close(state.adam_g.state[p]["exp_avg"], gradient, rtol=1e-3, atol=1e-4 * largest)
+
+
+def test_samples_and_figures_are_of_the_averaged_generator(tmp_path, monkeypatch):
+    state, drawn, draw = state_of(ema=0.5, tensorboard=False, prior=0.0), [], plots.sample_grid
+    state.generator.unet.start_from([0.1])
+    state.average.unet.start_from([0.3])
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+    pairs = ValidationSet(images, 4, 0, "cpu")
+    monkeypatch.setattr(plots, "sample_grid", lambda *pictures: drawn.append(pictures[2]) or draw(*pictures))
+    (tmp_path / "samples").mkdir()
+    recorder, began = Recorder(tmp_path, state.config, pairs, 0), time.perf_counter()
+    recorder.look(state, final=True)
+    now = time.perf_counter()
+    assert now - recorder.clock < (now - began) / 2  # that time is not training's
+    source, target = next(pairs.batches(4))
+    np.testing.assert_allclose(drawn[0][:, 0], state.average(source, target), atol=1e-6)
+    np.testing.assert_allclose(drawn[0][:, 1:], source[:, 1:])
+    line = json.loads((tmp_path / "metrics.jsonl").read_text())
+    figures = validate(state.average, state.discriminator, pairs)
+    assert line == {"step": 0, **{f"val/{name}": value for name, value in figures.items()}}
+
+
+def test_processes_begin_with_the_same_networks_and_other_dropout():
+    config = from_preset("paper", size=32, width=4, batch_size=4)
+    found = []
+    for rank in (0, 1):
+        processes = Processes("cpu")
+        processes.rank, processes.world = rank, 2
+        state = State(config, 4, processes)
+        found.append((copies(state.generator), torch.rand(8)))
+    (one, first), (other, second) = found
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not torch.equal(first, second)
