@@ -1,5 +1,7 @@
 """Recolouring arrays and images: what must change, what must stay, and what is said when it cannot be done."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,35 @@ def test_the_kind_of_the_source_is_kept():
     result = recolor(image, Image.fromarray(target))
     assert result.info["icc_profile"] == image.info["icc_profile"]
     np.testing.assert_array_equal(np.asarray(result), recolor(scene(0), target))
+
+
+def test_images_of_other_modes_come_as_rgb_that_says_the_same():
+    target = scene(1)
+    image = Image.fromarray(scene(0))
+    palette = image.quantize(16)
+    palette.info["transparency"] = 3
+    result = recolor(palette, target, method="transport")
+    assert (result.mode, "transparency" in result.info) == ("RGBA", False)
+    np.testing.assert_array_equal(np.asarray(result)[..., 3], np.where(np.asarray(palette) == 3, 0, 255))
+    for mode, space in (("CMYK", b"CMYK"), ("L", b"GRAY")):
+        other = image.convert(mode)
+        other.info["icc_profile"] = bytes(16) + space + bytes(108)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of grey
+            result = recolor(other, target, method="transport", strength=0)
+        assert (result.mode, "icc_profile" in result.info) == ("RGB", False)
+        np.testing.assert_array_equal(np.asarray(result), np.asarray(other.convert("RGB")))
+
+
+def test_masks_of_every_kind_say_the_same():
+    source, target = scene(0), scene(1)
+    half = np.zeros((48, 64), bool)
+    half[:, 32:] = True
+    grey = np.uint8(half) * 255
+    layer = np.dstack([np.full((48, 64, 3), 255, np.uint8), grey])
+    expected = recolor(source, target, method="transport", mask=half)
+    for mask in (half * 1.0, grey, np.uint16(half) * 65535, *map(Image.fromarray, (grey, half, layer))):
+        np.testing.assert_array_equal(recolor(source, target, method="transport", mask=mask), expected)
 
 
 def test_what_transparency_hides_does_not_count():
@@ -164,6 +195,12 @@ def test_a_target_of_one_hue_gives_a_picture_of_that_hue(method):
         ),
         ({"source": np.zeros((0, 4, 3), np.uint8)}, "source must have the shape"),
         ({"source": np.zeros((4, 4, 3), np.int64)}, "source must be uint8, uint16 or float, got int64"),
+        (
+            {"source": Image.new("I;16", (4, 4))},
+            "source is a PIL image of mode I;16, not of 8 bits; give it as an array",
+        ),
+        ({"target": Image.new("F", (4, 4))}, "target is a PIL image of mode F"),
+        ({"mask": Image.new("I", (64, 48))}, "mask is a PIL image of mode I"),
         ({"mask": np.ones((4, 5))}, "the mask has 5 x 4 pixels and the source 64 x 48"),
         ({"mask": np.full((48, 64), 2.0)}, r"mask must lie in \[0, 1\]"),
         ({"method": "magic"}, "method must be one of huenet, optimize, transport, reinhard, got 'magic'"),
