@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
 
-from huenet.grid import read_grid, rotation_grid, splat_grid
+from huenet.grid import centres, read_grid, rotation_grid, splat_grid
 
 
 def test_splat_is_the_transpose_of_read(rng):
@@ -17,8 +17,11 @@ def test_splat_is_the_transpose_of_read(rng):
 
 def test_a_grid_reads_the_same_in_parts(rng):
     grid, hue = rng.random((4, 3, 8)), rng.random((40, 20))
-    parts = [read_grid(grid, hue[i : i + 7], first=i, height=40) for i in range(0, 40, 7)]
-    np.testing.assert_array_equal(np.concatenate(parts), read_grid(grid, hue))
+    whole = read_grid(grid, hue)
+    parts = [read_grid(grid, hue[i : i + 7], row=centres(40, i, i + 7)) for i in range(0, 40, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    parts = [read_grid(grid, hue[:, i : i + 7], column=centres(20, i, i + 7)) for i in range(0, 20, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
 def test_a_grid_is_a_circle_in_hue():

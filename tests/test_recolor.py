@@ -1,5 +1,6 @@
 """Recolouring arrays and images: what must change, what must stay, and what is said when it cannot be done."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -145,8 +146,22 @@ def test_tiles_leave_no_seam(monkeypatch):
     monkeypatch.setattr("huenet.optimize.optimize", lambda hsv, _: hsv[0] + np.linspace(0, 0.4, hsv.shape[1])[:, None])
     mask = np.linspace(0.1, 1, source.shape[0])[:, None] * np.ones(source.shape[1])
     whole = recolor(source, target, method="optimize", mask=mask)
-    monkeypatch.setattr("huenet.methods.TILE", 640)
-    np.testing.assert_allclose(recolor(source, target, method="optimize", mask=mask), whole, atol=1e-6)
+    for tile in (640, 50):  # ten rows; less than one
+        monkeypatch.setattr("huenet.methods.TILE", tile)
+        np.testing.assert_allclose(recolor(source, target, method="optimize", mask=mask), whole, atol=1e-6)
+
+
+def test_a_strip_takes_no_more_memory_than_a_square():
+    """Whether it lies or stands: 4 million pixels in one row, a tile of which has 1 million."""
+    source = np.zeros((1, 4_000_000, 3), np.uint8) + np.uint8(RED)
+    source[:, ::2] = GREEN
+    peaks = []
+    for strip in (source, source.swapaxes(0, 1), source.reshape(2000, 2000, 3)):
+        tracemalloc.start()
+        recolor(strip, scene(1), method="transport")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(peaks) < 1.2 * peaks[2]
 
 
 # Odd pictures
