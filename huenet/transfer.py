@@ -49,7 +49,8 @@ def recolor(
     ----------
     source, target : ndarray (H, W, 3 or 4) or PIL image
         uint8, uint16, or float in [0, 1]; of any two sizes. A fourth channel is transparency: what it hides does not
-        count, and the source's is kept. Colour profiles of PIL images are honoured.
+        count, and the source's is kept. PIL images of any 8-bit mode come back as RGB or RGBA; a target in another
+        colour profile than the source is converted to the source's (no profile is sRGB).
     method : {"huenet", "optimize", "transport", "reinhard"}, optional
         A trained network; gradient descent on this pair; optimal transport of hue; statistics in l-alpha-beta. All but
         "reinhard" change hue alone. By default "huenet".
@@ -58,8 +59,8 @@ def recolor(
     strength : float
         From 0, the source, to 1, the full effect; mixed in RGB.
     mask : array (H, W) or PIL image, optional
-        0 keeps a pixel, full scale (255, 65535, 1.0 or True) recolours it. What the mask keeps does not count among the
-        source's colours.
+        0, or transparent, keeps a pixel, full scale (255, 65535, 1.0 or True) recolours it. What the mask keeps does
+        not count among the source's colours.
     smooth : float
         For "transport": smoothing over hue, in 256ths of the hue circle. More is more coherent, less is closer to the
         target's colours.
@@ -206,40 +207,48 @@ def _check_range(values: np.ndarray, name: str) -> None:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="huenet.transfer",
-        description="Paint SOURCE with the colours of TARGET. Shapes and light stay; hues change.",
-        epilog="examples:\n"
+        prog="huenet transfer",
+        description="Paint SOURCE with the colours of TARGET. Shapes and light stay; hues change.\n"
+        "Any size up to 100 megapixels. Depth (8 or 16 bits), EXIF, colour profile and\n"
+        "transparency are kept; a TARGET in another colour profile is converted to\n"
+        "SOURCE's. Nothing is overwritten without --force.",
+        epilog="methods:\n"
+        "  huenet     a trained network, which sees where a colour lies; seconds\n"
+        "  optimize   gradient descent of the paper's losses on this pair; seconds\n"
+        "  transport  one map of hues, which moves them the least way; instant\n"
+        "  reinhard   mean and spread of light and colour: light changes; instant\n\n"
+        "examples:\n"
         "  huenet transfer rose.jpg sunset.jpg -o red-rose.png\n"
         "  huenet transfer holiday/ painting.jpg -o painted/ --strength 0.7\n"
-        "  huenet transfer rose.jpg sunset.jpg -o out.png --run runs/default-20260101-120000",
+        "  huenet transfer rose.jpg sunset.jpg -o out.png --run runs/default-20260101-120000\n\n"
+        "exit status: 0; 1 where pictures of a folder were skipped; 2 for a wrong request",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("source", type=Path, metavar="SOURCE", help="picture to recolour, or a folder of them")
-    add("target", type=Path, metavar="TARGET", help="picture whose colours to take, or a folder: one for each source")
+    add("source", type=Path, metavar="SOURCE", help="picture to recolour, or a folder of them, with all below it")
+    add("target", type=Path, metavar="TARGET", help="picture whose colours to take, or a folder: one for each SOURCE")
     add(
         "-o", "--out", type=Path, required=True, metavar="OUT",
-        help=f"file to write ({', '.join(OUTPUTS)}), or a folder where SOURCE or TARGET is one",
+        help=f"file to write ({', '.join(OUTPUTS)}), or a folder where SOURCE or TARGET is one; 16 bits need .png or "
+        ".tif, transparency any but .jpg",
     )  # fmt: skip
+    add("--method", choices=METHODS, help="how, see below (default: huenet)")
     add(
-        "--method", choices=METHODS,
-        help="huenet: a trained network; transport: hues moved the least way, instant; optimize: descent on this pair, "
-        "seconds; reinhard: statistics, light changes too (default: huenet)",
+        "--run", type=Path, metavar="FOLDER",
+        help="for huenet: run folder of huenet train (default: the weights that come with the package)",
     )  # fmt: skip
-    add(
-        "--run",
-        type=Path,
-        metavar="FOLDER",
-        help="run folder of huenet.train, for huenet (default: weights that come with it)",
-    )
     add("--strength", type=float, default=1.0, metavar="0..1", help="how much of the effect (default: 1)")
-    add("--mask", type=Path, metavar="FILE", help="picture of SOURCE's size: white is recoloured, black is kept")
+    add(
+        "--mask", type=Path, metavar="FILE",
+        help="picture of SOURCE's size: white is recoloured; black, and what is transparent, is kept",
+    )  # fmt: skip
     add(
         "--smooth", type=float, default=8.0, metavar="N",
-        help="for transport: more keeps near hues together, 0 follows TARGET to the letter (default: 8)",
+        help="for transport: 0 follows TARGET to the letter; more, up to 256, keeps near hues together, where one "
+        "surface comes out in several colours (default: 8)",
     )  # fmt: skip
-    add("--force", action="store_true", help="replace OUT where it exists")
-    add("--seed", type=int, default=0, help="of the dithering (default: 0)")
+    add("--force", action="store_true", help="replace what exists at OUT; SOURCE and TARGET are never replaced")
+    add("--seed", type=int, default=0, metavar="N", help="of the dithering that keeps bands away (default: 0)")
     return parser
 
 

@@ -255,7 +255,8 @@ def test_the_console_command_is_the_modules(files, capsys):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 0
-        assert "usage: huenet" in capsys.readouterr().out
+        text = capsys.readouterr().out
+        assert f"usage: {' '.join(['huenet', *arguments[:-1]])} [" in text
     for arguments in ([], ["paint"]):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
