@@ -214,6 +214,17 @@ def test_reinhard_of_a_picture_after_itself_and_in_parts():
     assert np.isfinite(reinhard(np.zeros((3, 3, 3)), target, axis=-1)).all()
 
 
+def test_reinhard_takes_what_is_darker_than_one_step_for_one_step():
+    rng = np.random.default_rng(6)
+    source, target = colours(rng, (8, 9), 0.05, 1), colours(rng, (8, 9), 0.05, 1)
+    results = []
+    for dark in (0.0, 1 / 255, 3 / 255):
+        source[:2] = dark
+        results.append(reinhard(source, target, axis=-1))
+    np.testing.assert_allclose(results[0], results[1], atol=1e-12)
+    assert np.abs(results[0] - results[2]).max() > 0.01
+
+
 # Descent
 
 
@@ -233,6 +244,18 @@ def test_descent_goes_past_the_smoothed_transport_it_starts_from():
     assert relative_mi(result, source[0], bins=64) > 0.3
     steps = circle(np.diff(result - source[0], axis=1))
     assert steps[:, :11].max() < 0.02  # within one side nothing parts
+
+
+def test_descent_weighs_information_against_the_targets_hues():
+    source, target = pair()
+    told = [relative_mi(optimize(source, target, mi=mi, steps=30), source[0], bins=64) for mi in (0.0, 400.0)]
+    assert told[1] > told[0] + 0.02
+
+
+def test_hues_may_part_at_the_sources_own_edges():
+    source, _ = pair()
+    _, across = _likeness(source)
+    assert across[:, 11].max() < 0.01 * across[:, :11].min()  # the edge lies after column 11
 
 
 def test_descent_without_colour_changes_nothing():

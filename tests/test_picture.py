@@ -171,14 +171,19 @@ def test_pictures_of_every_mode_are_read(files, mode):
 
 
 def test_a_target_in_another_profile_is_understood():
-    """Red and green exchanged by the target's profile: its numbers say green and mean red."""
+    """The target's profile passes the primaries on: what its numbers call red means green, green blue, blue red."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     tags = {profile[i : i + 4]: i + 4 for i in range(132, 132 + 12 * profile[131], 12)}
-    swapped = bytearray(profile)
-    red, green = (profile[tags[name] : tags[name] + 8] for name in (b"rXYZ", b"gXYZ"))
-    swapped[tags[b"rXYZ"] : tags[b"rXYZ"] + 8], swapped[tags[b"gXYZ"] : tags[b"gXYZ"] + 8] = green, red
+    passed = bytearray(profile)
+    names = (b"rXYZ", b"gXYZ", b"bXYZ")
+    for name, meaning in zip(names, (*names[1:], names[0]), strict=True):
+        passed[tags[name] : tags[name] + 8] = profile[tags[meaning] : tags[meaning] + 8]
     source, target = Image.fromarray(scene(0)), Image.fromarray(plain(GREEN))
-    target.info["icc_profile"] = bytes(swapped)
+    target.info["icc_profile"] = bytes(passed)
+    hue = hsv_of(np.asarray(recolor(source, target, method="transport")))[0]
+    assert np.abs(hue - 2 / 3).max() < 0.03
+    target = Image.fromarray(plain(GREEN))
+    source.info["icc_profile"] = bytes(passed)  # green is called red there
     hue = hsv_of(np.asarray(recolor(source, target, method="transport")))[0]
     assert np.abs(hue - np.round(hue)).max() < 0.03
 

@@ -186,6 +186,15 @@ def test_grey_stays_and_says_so(method):
     np.testing.assert_array_equal(recolor(mixed, scene(1), method=method)[:10], mixed[:10])
 
 
+@pytest.mark.parametrize("method", ["reinhard", "transport"])
+def test_a_picture_of_which_nothing_counts_says_so(method):
+    hidden = np.dstack([scene(0), np.zeros((48, 64), np.uint8)])
+    with pytest.warns(UserWarning, match="the source has no colour"):
+        np.testing.assert_array_equal(recolor(hidden, scene(1), method=method), hidden)
+    with pytest.warns(UserWarning, match="the target has no colour"):
+        np.testing.assert_array_equal(recolor(scene(1), hidden, method=method), scene(1))
+
+
 def test_reinhard_of_one_colour_is_finite():
     assert recolor(plain(GREY), plain(RED), method="reinhard").shape == plain(GREY).shape
     np.testing.assert_allclose(recolor(plain(GREEN), plain(RED), method="reinhard"), plain(RED), atol=1)
