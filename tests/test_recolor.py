@@ -151,6 +151,23 @@ def test_tiles_leave_no_seam(monkeypatch):
         np.testing.assert_allclose(recolor(source, target, method="optimize", mask=mask), whole, atol=1e-6)
 
 
+def test_tiles_of_reinhard_share_one_mean(monkeypatch):
+    source, target = scene(0) / 255, scene(1)
+    whole = recolor(source, target, method="reinhard")
+    monkeypatch.setattr("huenet.methods.TILE", 640)
+    np.testing.assert_allclose(recolor(source, target, method="reinhard"), whole, atol=1e-6)
+
+
+def test_what_is_nearly_grey_has_no_say():
+    """Half of the source in a faint green, of 4 steps of 8 bits: noise beside a strong red."""
+    source = plain(RED)
+    source[::2] = (100, 104, 100)
+    target = plain(GREEN)
+    target[:, ::2] = (40, 40, 200)
+    whole, red = (recolor(picture / 255, target, method="transport", smooth=0) for picture in (source, source[1::2]))
+    np.testing.assert_allclose(whole[1::2], red, atol=1e-6)
+
+
 def test_a_strip_takes_no_more_memory_than_a_square():
     """Whether it lies or stands: 4 million pixels in one row, a tile of which has 1 million."""
     source = np.zeros((1, 4_000_000, 3), np.uint8) + np.uint8(RED)
