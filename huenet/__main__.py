@@ -12,7 +12,7 @@ from huenet._parser import Parser
 __all__ = ["main"]
 
 COMMANDS = {
-    "train": "train a network on a folder of photographs, or on those that come with scikit-image",
+    "train": "train a network on photographs of yours, or those of scikit-image",
     "transfer": "paint a picture, or a folder of them, with the colours of another",
     "evaluate": "measure a trained network beside the baselines on fixed pairs",
     "report": "turn an evaluation into one HTML page",
@@ -32,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what the command takes")
-    options = parser.parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments:
+        parser.error(f"name a command: {', '.join(COMMANDS)}; huenet --help says what each does")
+    options = parser.parse_args(arguments)
     try:
         command = importlib.import_module(f"huenet.{options.command}")
     except ImportError as error:  # the `huenet` extra is not installed

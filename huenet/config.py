@@ -217,7 +217,7 @@ def _flag(name: str) -> str:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="huenet.train",
+        prog="huenet train",
         description="Train Hue-Net. With no argument: the `quick` preset on photographs that come with scikit-image.",
         argument_default=argparse.SUPPRESS,  # so that a preset's choice is told from a flag's
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -247,7 +247,7 @@ def _measure(generators: Mapping[str, Generator], task: _Task) -> Found:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="huenet.evaluate",
+        prog="huenet evaluate",
         description="Measure a trained network beside the baselines on fixed pairs of photographs.",
         epilog="Written into --out: pairs.csv, rows.jsonl (every figure of every pair), table1.csv, results.json,\n"
         "tables.md and tables.tex. Stopped or killed, the same command goes on where it was.\n\n"

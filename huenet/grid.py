@@ -14,12 +14,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
-__all__ = ["read_grid", "rotation_grid", "splat_grid"]
+__all__ = ["centres", "read_grid", "rotation_grid", "splat_grid"]
 
 
-def read_grid(grid: np.ndarray, hue: np.ndarray, *, first: int = 0, height: int | None = None) -> np.ndarray:
+def centres(size: int, first: int = 0, last: int | None = None) -> np.ndarray:
+    """Where `size` pixels in a row lie from 0 to 1; or those of them from `first` to before `last`."""
+    return (np.arange(first, size if last is None else min(last, size)) + 0.5) / size
+
+
+def read_grid(
+    grid: np.ndarray, hue: np.ndarray, *, row: np.ndarray | None = None, column: np.ndarray | None = None
+) -> np.ndarray:
     """Interpolate a grid linearly at every pixel's place and hue.
 
     Parameters
@@ -27,9 +33,9 @@ def read_grid(grid: np.ndarray, hue: np.ndarray, *, first: int = 0, height: int 
     grid : ndarray, (rows, columns, K)
         Real or complex.
     hue : ndarray, (H, W)
-        Hue in turns of the picture, or of the rows from `first` of a picture `height` tall.
-    first, height : int
-        Where the rows of `hue` lie; by default they are the whole picture.
+        Hue in turns, of the picture or of a part of it.
+    row, column : ndarray, (H,) and (W,), optional
+        Where the rows and columns of `hue` lie in the picture, from 0 to 1; by default they are the whole picture.
 
     Returns
     -------
@@ -37,7 +43,7 @@ def read_grid(grid: np.ndarray, hue: np.ndarray, *, first: int = 0, height: int 
     """
     flat = grid.reshape(-1)
     total = np.zeros(hue.shape, np.result_type(grid, hue))
-    for cell, weight in _taps(grid.shape, hue, first, height or len(hue)):
+    for cell, weight in _taps(grid.shape, hue, row, column):
         total += weight * flat[cell]
     return total
 
@@ -58,7 +64,7 @@ def splat_grid(values: np.ndarray, hue: np.ndarray, shape: tuple[int, int, int])
     """
     size = int(np.prod(shape))
     total = np.zeros(size)
-    for cell, weight in _taps(shape, hue, 0, len(hue)):
+    for cell, weight in _taps(shape, hue):
         total += np.bincount(cell.ravel(), (weight * values).ravel(), size)
     return total.reshape(shape)
 
@@ -81,6 +87,8 @@ def rotation_grid(
         Complex; its magnitude is how much is known there. Cells without pixels take the mean of ever wider
         surroundings, at last the whole picture's.
     """
+    from scipy.ndimage import gaussian_filter  # here: descent on a pair needs no more than NumPy
+
     turn = np.exp(2j * np.pi * rotation)
     known = splat_grid(weights * turn.real, hue, shape) + 1j * splat_grid(weights * turn.imag, hue, shape)
     grid = np.full_like(known, 1e-12 * known.sum())
@@ -89,15 +97,19 @@ def rotation_grid(
     return grid
 
 
-def _taps(shape: tuple[int, ...], hue: np.ndarray, first: int, height: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _taps(
+    shape: tuple[int, ...], hue: np.ndarray, row: np.ndarray | None = None, column: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The cells around every pixel, as flat indices, and their weights; K wraps, rows and columns end."""
     rows, columns, K = shape
-    row = (np.arange(first, first + len(hue), dtype=hue.dtype) + 0.5)[:, None] / height
-    column = (np.arange(hue.shape[1], dtype=hue.dtype) + 0.5) / hue.shape[1]
+    row, column = (
+        (centres(size) if place is None else place).astype(hue.dtype)
+        for place, size in zip((row, column), hue.shape, strict=True)
+    )
     position = hue * K - 0.5
     below = np.floor(position)
     share, k = position - below, below.astype(np.int32) % K
-    for i, row_weight in _ends(row, rows):
+    for i, row_weight in _ends(row[:, None], rows):
         for j, column_weight in _ends(column, columns):
             place, place_weight = (i * columns + j) * K, row_weight * column_weight
             yield place + k, place_weight * (1 - share)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from huenet.baselines import hue_transport, reinhard
 from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
-from huenet.grid import read_grid, rotation_grid
+from huenet.grid import centres, read_grid, rotation_grid
 
 if TYPE_CHECKING:
     from huenet.networks import Generator
@@ -27,8 +28,8 @@ GRID = (16, 16, 64)
 SMALL = 512  # longer side of the copies on which colours are compared
 TILE = 2**20  # pixels that are worked on at a time
 
-# RGB (h, W, 3) of the rows from `first` of a picture `height` tall, to their new RGB
-PixelMap = Callable[[np.ndarray, int, int], np.ndarray]
+# RGB (h, w, 3) of a part of a picture, and where its rows and columns lie in the whole from 0 to 1, to its new RGB
+PixelMap = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass
@@ -61,6 +62,9 @@ class Small:
 def small_copy(picture: np.ndarray, mask: np.ndarray | None = None) -> Small:
     """Block means with a longer side of at most 512, weighted by transparency and mask."""
     height, width = picture.shape[:2]
+    if width > TILE:  # a strip, of which even a single row is too long
+        turned = small_copy(picture.swapaxes(0, 1), None if mask is None else mask.T)
+        return Small(turned.rgb.swapaxes(0, 1), turned.weights.T)
     block = -(-max(height, width) // SMALL)
     columns = np.arange(0, width, block)
     sums = []
@@ -92,7 +96,7 @@ def pixel_map(method: str, source: Small, target: Small, *, smooth: float, gener
     """
     if method == "reinhard":
         pixels = [small.rgb[small.weights > 0][None] for small in (source, target)]
-        return lambda rgb, first, height: reinhard(rgb, pixels[1], axis=-1, whole=pixels[0])
+        return lambda rgb, row, column: reinhard(rgb, pixels[1], axis=-1, whole=pixels[0])
     if method == "transport":
         return _rotate(_transport_grid(source, target, smooth))
     if method == "optimize":
@@ -110,16 +114,18 @@ def apply_map(
     """
     height, width = picture.shape[:2]
     full = _full_scale(picture.dtype)
-    rows = max(1, TILE // width)
-    for first in range(0, height, rows):
-        tile = picture[first : first + rows, :, :3]
+    rows, columns = max(1, TILE // width), TILE
+    for top, left in product(range(0, height, rows), range(0, width, columns)):
+        part = np.s_[top : top + rows, left : left + columns]
+        tile = picture[part][..., :3]
         rgb = _unit(tile)
         share = np.float32(strength)
         if mask is not None:
-            share = share * _unit(mask[first : first + rows])[..., None]
-        new = rgb + share * (change(rgb, first, height) - rgb)
+            share = share * _unit(mask[part])[..., None]
+        row, column = centres(height, top, top + rows), centres(width, left, left + columns)
+        new = rgb + share * (change(rgb, row, column) - rgb)
         if full > 1:
-            noise = np.random.default_rng((seed, first)).random(new.shape, np.float32)
+            noise = np.random.default_rng((seed, top, left)).random(new.shape, np.float32)
             # the margin keeps what is whole already, up to rounding, as it is
             new = np.floor(new * np.float32(full) + (0.01 + 0.98 * noise)).clip(0, full)
         tile[...] = new
@@ -128,9 +134,9 @@ def apply_map(
 def _rotate(grid: np.ndarray) -> PixelMap:
     grid = grid.astype(np.complex64)
 
-    def rotated(rgb: np.ndarray, first: int, height: int) -> np.ndarray:
+    def rotated(rgb: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
         hsv = rgb_to_hsv(rgb, axis=-1)
-        turn = read_grid(grid, hsv[..., 0], first=first, height=height)
+        turn = read_grid(grid, hsv[..., 0], row=row, column=column)
         hsv[..., 0] += np.angle(turn) / np.float32(2 * np.pi)
         return hsv_to_rgb(hsv, axis=-1)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
+import contextlib
 import io
 import struct
 import warnings
@@ -17,19 +18,16 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import tifffile
-from PIL import Image, ImageCms, TiffImagePlugin, TiffTags, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
+from huenet import tiff
 from huenet.images import FORMATS, ImageError, atomic_open
 
-__all__ = ["OUTPUTS", "Picture", "in_profile", "read_picture", "write_picture"]
+__all__ = ["OUTPUTS", "Picture", "in_profile", "pixels_of", "read_picture", "write_picture"]
 
 OUTPUTS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_PIXELS = 100_000_000
 ORIENTATION = 0x0112
-SUB_IFDS = (0x8769, 0x8825)  # Exif and GPS
-# What a TIFF says of its own layout, which Pillow lists among the EXIF: sizes, strips, tiles, samples, XMP, ICC
-LAYOUT = {*range(254, 263), 266, 273, 277, 278, 279, 284, 317, *range(320, 326), 330, 338, 339, 347, 700, 34675}
 
 
 @dataclass
@@ -45,12 +43,14 @@ def read_picture(path: str | Path) -> Picture:
     """Read a picture of at most 100 million pixels: the first frame, turned upright as its EXIF says.
 
     8-bit files of any colour mode come as RGB, with alpha where they have transparency; CMYK is converted to sRGB by
-    its profile. PNG and TIFF of 16 bits keep them (other readers hand back the high byte and do not say so).
+    its profile. PNG and TIFF of 16 bits keep them (other readers hand back the high byte and do not say so). EXIF that
+    is too damaged to be written again is left out.
 
     Raises
     ------
     ImageError
-        The file is missing, no image, truncated, too large, or of more than 16 bits a sample.
+        The file is missing, no image, truncated, too large, or of samples that are not read: all but 1 to 8 bits, and
+        16 bits in PNG and TIFF.
     """
     if not Path(path).is_file():
         raise ImageError(path, "not a regular file" if Path(path).exists() else "no such file")
@@ -64,7 +64,11 @@ def read_picture(path: str | Path) -> Picture:
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(path, "not an image of a known format, or damaged") from None
+        kind = tiff.kind_of(path)
+        reason = (
+            f"TIFF samples: {kind}; 8- and 16-bit RGB and grey are read" if kind else "not an image of a known format"
+        )
+        raise ImageError(path, reason if kind else f"{reason}, or damaged") from None
     except Exception as error:  # decoders raise whatever the damage leads to
         raise ImageError(path, " ".join(str(error).split()) or type(error).__name__) from error
 
@@ -84,7 +88,7 @@ def write_picture(path: str | Path, picture: Picture) -> None:
     try:
         with atomic_open(path, "w+b") as file:
             if kind == "TIFF":
-                _write_tiff(file, picture)
+                tiff.write(file, picture.pixels, profile=picture.profile, exif=picture.exif)
             elif kind == "PNG" and picture.pixels.dtype == np.uint16:
                 _write_png_16(file, picture)
             else:
@@ -104,33 +108,45 @@ def in_profile(rgb: np.ndarray, profile: bytes | None, wanted: bytes | None) -> 
         return rgb
 
 
+def pixels_of(image: Image.Image) -> tuple[np.ndarray, bytes | None]:
+    """The pixels of an 8-bit PIL image as RGB, with alpha where it has transparency, and the profile they are in."""
+    profile = image.info.get("icc_profile")
+    # a profile of greys does not fit the RGB that comes out
+    if profile and profile[16:20] != (b"CMYK" if image.mode == "CMYK" else b"RGB "):
+        profile = None
+    if image.mode == "CMYK":
+        if profile:
+            with contextlib.suppress(ImageCms.PyCMSError):  # a damaged profile
+                return np.array(_converted(image, profile, None)), None
+        return _array(image), None
+    return _array(image), profile
+
+
 def _read(path: Path) -> tuple[Picture, int]:
     with Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(path, f"{image.width} x {image.height} pixels are more than the 100 million allowed")
+        exif, orientation = _exif(image)
+        depth = _depth(path, image)
+        if depth > 8 and depth != 16:
+            raise ImageError(path, f"{depth} bits a sample; 8 and 16 are read")
+        pixels, profile = pixels_of(image) if depth <= 8 else _deep_pixels(path, image)
+    return Picture(pixels, profile, exif), orientation
+
+
+def _exif(image: Image.Image) -> tuple[bytes | None, int]:
+    """What can be written again of the EXIF, for the picture turned upright; and how it is turned."""
+    orientation = 1
+    try:
         exif = image.getexif()
         orientation = exif.get(ORIENTATION, 1)
-        for tag in LAYOUT & set(exif):
+        for tag in tiff.LAYOUT & set(exif):
             del exif[tag]
         if ORIENTATION in exif:
             exif[ORIENTATION] = 1
-        kept = exif.tobytes() if len(exif) else None
-        pixels, profile = _pixels(path, image)
-    return Picture(pixels, profile, kept), orientation
-
-
-def _pixels(path: Path, image: Image.Image) -> tuple[np.ndarray, bytes | None]:
-    profile = image.info.get("icc_profile")
-    depth = _depth(path, image)
-    if depth > 16 or image.mode in ("I", "F"):
-        raise ImageError(path, f"{max(depth, 32)} bits a sample; 8 and 16 are read")
-    if depth == 16:
-        return _deep_pixels(path, image.format), profile
-    if image.mode == "CMYK":
-        return np.array(_converted(image, profile, None) if profile else image.convert("RGB")), None
-    if profile and profile[16:20] != b"RGB ":  # a profile of greys does not fit the RGB that comes out
-        profile = None
-    return _array(image), profile
+        return exif.tobytes() if len(exif) else None, orientation
+    except Exception:  # damaged EXIF around good pixels; Pillow raises whatever the damage leads to
+        return None, orientation
 
 
 def _array(image: Image.Image) -> np.ndarray:
@@ -150,21 +166,37 @@ def _depth(path: Path, image: Image.Image) -> int:
             return file.read(25)[24]
     if image.format == "TIFF":
         return max(image.tag_v2.get(258, (1,)))  # type: ignore[attr-defined]
-    return 16 if image.mode.startswith("I;16") else 8
+    if image.format == "JPEG2000":
+        data = path.read_bytes()
+        return (data[data.index(b"\xff\x4f\xff\x51") + 42] & 0x7F) + 1  # Ssiz of the codestream
+    if image.format == "PPM":
+        return _ppm_depth(image)
+    return 8
 
 
-def _deep_pixels(path: Path, kind: str | None) -> np.ndarray:
+def _ppm_depth(image: Image.Image) -> int:
+    if image.mode in ("I", "F"):
+        return 16 if image.mode == "I" else 32
+    # the mode, or the mode and the largest value
+    arguments = image.tile[0][3]  # type: ignore[attr-defined]
+    return 16 if isinstance(arguments, tuple) and arguments[-1] > 255 else 8
+
+
+def _deep_pixels(path: Path, image: Image.Image) -> tuple[np.ndarray, bytes | None]:
+    if image.format not in ("PNG", "TIFF"):
+        raise ImageError(
+            path, f"16 bits a sample are read from PNG and TIFF, not from {image.format}; convert it first"
+        )
     try:
         import imagecodecs
     except ImportError:
         raise ImageError(path, "reading 16 bits a sample needs: pip install imagecodecs") from None
-    pixels = imagecodecs.png_decode(path.read_bytes()) if kind == "PNG" else tifffile.imread(path, key=0)
-    if pixels.dtype != np.uint16 or pixels.shape[2:] not in ((), (2,), (3,), (4,)):
-        raise ImageError(path, f"samples of shape {pixels.shape} and type {pixels.dtype}, not 16-bit grey, RGB or RGBA")
+    pixels = imagecodecs.png_decode(path.read_bytes()) if image.format == "PNG" else tiff.read_deep(path)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape[2] < 3:  # grey, with or without alpha
         pixels = np.concatenate([pixels[..., :1]] * 3 + [pixels[..., 1:]], axis=2)
-    return pixels
+    profile = image.info.get("icc_profile")
+    return pixels, profile if profile and profile[16:20] == b"RGB " else None
 
 
 def _converted(image: Image.Image, profile: bytes | None, wanted: bytes | None) -> Image.Image:
@@ -221,30 +253,3 @@ def _write_png_16(file: IO[bytes], picture: Picture) -> None:
 
 def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def _write_tiff(file: IO[bytes], picture: Picture) -> None:
-    """Deflated strips after a directory of Pillow's; Pillow alone writes no 16-bit colour, nor EXIF and deflate."""
-    height, width, channels = picture.pixels.shape
-    rows = max(1, 2**18 // width)
-    samples = picture.pixels.astype(picture.pixels.dtype.newbyteorder("<"), copy=False)
-    strips = [zlib.compress(samples[i : i + rows].data, 6) for i in range(0, height, rows)]
-    lengths = [len(strip) for strip in strips]
-    starts = np.cumsum([0, *lengths[:-1]]).tolist()
-    ifd = TiffImagePlugin.ImageFileDirectory_v2()
-    ifd.tagtype[273] = ifd.tagtype[279] = TiffTags.LONG
-    if picture.exif:
-        exif = Image.Exif()
-        exif.load(picture.exif)
-        for tag, value in exif.items():
-            ifd[tag] = dict(exif.get_ifd(tag)) if tag in SUB_IFDS else value
-    ifd[256], ifd[257], ifd[258], ifd[259] = width, height, (8 * samples.itemsize,) * channels, 8  # deflate
-    ifd[262], ifd[277], ifd[278] = 2, channels, rows  # RGB
-    ifd[273], ifd[279] = tuple(starts), tuple(lengths)  # Pillow adds the directory's own length to the starts
-    if channels == 4:
-        ifd[338] = 2  # alpha that is not multiplied into the colours
-    if picture.profile:
-        ifd[34675] = picture.profile
-    ifd.save(file)
-    for strip in strips:
-        file.write(strip)

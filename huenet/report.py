@@ -117,7 +117,7 @@ def _read_lines(path: Path) -> list[Mapping[str, Any]]:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="huenet.report",
+        prog="huenet report",
         description="Turn an evaluation into one HTML page with all pictures inside, for a browser or a phone.",
         epilog="example:\n  huenet evaluate runs/default-20260101-120000 --data photographs/\n"
         "  huenet report runs/default-20260101-120000",

@@ -17,9 +17,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from huenet._parser import Parser
-from huenet.images import SUFFIXES, ImageError
+from huenet.images import ImageError
+from huenet.jobs import Job, JobError, plan
 from huenet.methods import METHODS, apply_map, pixel_map, small_copy
-from huenet.picture import OUTPUTS, Picture, in_profile, read_picture, write_picture
+from huenet.picture import OUTPUTS, Picture, in_profile, pixels_of, read_picture, write_picture
 
 if TYPE_CHECKING:
     from huenet.networks import Generator
@@ -48,7 +49,8 @@ def recolor(
     ----------
     source, target : ndarray (H, W, 3 or 4) or PIL image
         uint8, uint16, or float in [0, 1]; of any two sizes. A fourth channel is transparency: what it hides does not
-        count, and the source's is kept. Colour profiles of PIL images are honoured.
+        count, and the source's is kept. PIL images of any 8-bit mode come back as RGB or RGBA; a target in another
+        colour profile than the source is converted to the source's (no profile is sRGB).
     method : {"huenet", "optimize", "transport", "reinhard"}, optional
         A trained network; gradient descent on this pair; optimal transport of hue; statistics in l-alpha-beta. All but
         "reinhard" change hue alone. By default "huenet".
@@ -57,8 +59,8 @@ def recolor(
     strength : float
         From 0, the source, to 1, the full effect; mixed in RGB.
     mask : array (H, W) or PIL image, optional
-        0 keeps a pixel, full scale (255, 65535, 1.0 or True) recolours it. What the mask keeps does not count among the
-        source's colours.
+        0, or transparent, keeps a pixel, full scale (255, 65535, 1.0 or True) recolours it. What the mask keeps does
+        not count among the source's colours.
     smooth : float
         For "transport": smoothing over hue, in 256ths of the hue circle. More is more coherent, less is closer to the
         target's colours.
@@ -81,9 +83,7 @@ def recolor(
     _recolor(result, goal, None if mask is None else _mask(mask), settings)
     if not isinstance(source, Image.Image):
         return result.pixels
-    image = Image.fromarray(result.pixels)
-    image.info.update(source.info)
-    return image
+    return _image(result, source)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,11 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     try:
-        jobs = _jobs(options)
+        jobs = plan(options.source, options.target, options.out, mask=options.mask, force=options.force)
         settings = _settings(options.method, options.run, options.strength, options.smooth, options.seed)
-        mask = None if options.mask is None else read_picture(options.mask).pixels[..., 0]
-        skipped = _run(jobs, mask, settings)
-    except (ImageError, TransferError) as error:
+        mask = None if options.mask is None else _mask_of(read_picture(options.mask).pixels)
+        skipped = _run(jobs, mask, settings, options.force)
+    except (ImageError, JobError, TransferError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "stopped; what is written is whole\n")
@@ -156,22 +156,44 @@ def _recolor(source: Picture, target: Picture, mask: np.ndarray | None, settings
 
 def _picture(picture: Any, name: str) -> Picture:
     """A copy of a caller's picture, checked."""
-    profile = None
     if isinstance(picture, Image.Image):
-        profile = picture.info.get("icc_profile")
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        _check_mode(picture, name)
+        return Picture(*pixels_of(picture))
     pixels = np.array(picture)
     if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or not pixels.size:
         raise TransferError(f"{name} must have the shape (H, W, 3) or (H, W, 4), got {pixels.shape}")
     _check_range(pixels, name)
-    return Picture(pixels, profile)
+    return Picture(pixels)
+
+
+def _image(result: Picture, source: Image.Image) -> Image.Image:
+    """A result as a PIL image with what else `source` says; palettes and profiles that are gone are not mentioned."""
+    image = Image.fromarray(result.pixels)
+    image.info.update({key: value for key, value in source.info.items() if key not in ("icc_profile", "transparency")})
+    if result.profile:
+        image.info["icc_profile"] = result.profile
+    return image
 
 
 def _mask(mask: Any) -> np.ndarray:
-    values = np.asarray(mask.convert("L") if isinstance(mask, Image.Image) else mask)
+    if isinstance(mask, Image.Image):
+        _check_mode(mask, "mask")
+        return _mask_of(pixels_of(mask)[0])
+    values = np.asarray(mask)
     values = values.astype(np.float32) if values.dtype == bool else values
     _check_range(values, "mask")
     return values
+
+
+def _mask_of(pixels: np.ndarray) -> np.ndarray:
+    """A mask from a picture: white recolours; black, and what is transparent, is kept."""
+    values = pixels[..., :3].max(axis=2)
+    return np.minimum(values, pixels[..., 3]) if pixels.shape[2] == 4 else values
+
+
+def _check_mode(image: Image.Image, name: str) -> None:
+    if image.mode == "F" or image.mode.startswith("I"):
+        raise TransferError(f"{name} is a PIL image of mode {image.mode}, not of 8 bits; give it as an array")
 
 
 def _check_range(values: np.ndarray, name: str) -> None:
@@ -185,112 +207,63 @@ def _check_range(values: np.ndarray, name: str) -> None:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="huenet.transfer",
-        description="Paint SOURCE with the colours of TARGET. Shapes and light stay; hues change.",
-        epilog="examples:\n"
+        prog="huenet transfer",
+        description="Paint SOURCE with the colours of TARGET. Shapes and light stay; hues change.\n"
+        "Any size up to 100 megapixels. Depth (8 or 16 bits), EXIF, colour profile and\n"
+        "transparency are kept; a TARGET in another colour profile is converted to\n"
+        "SOURCE's. Nothing is overwritten without --force.",
+        epilog="methods:\n"
+        "  huenet     a trained network, which sees where a colour lies; seconds\n"
+        "  optimize   gradient descent of the paper's losses on this pair; seconds\n"
+        "  transport  one map of hues, which moves them the least way; instant\n"
+        "  reinhard   mean and spread of light and colour: light changes; instant\n\n"
+        "examples:\n"
         "  huenet transfer rose.jpg sunset.jpg -o red-rose.png\n"
         "  huenet transfer holiday/ painting.jpg -o painted/ --strength 0.7\n"
-        "  huenet transfer rose.jpg sunset.jpg -o out.png --run runs/default-20260101-120000",
+        "  huenet transfer rose.jpg sunset.jpg -o out.png --run runs/default-20260101-120000\n\n"
+        "exit status: 0; 1 where pictures of a folder were skipped; 2 for a wrong request",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("source", type=Path, metavar="SOURCE", help="picture to recolour, or a folder of them")
-    add("target", type=Path, metavar="TARGET", help="picture whose colours to take, or a folder: one for each source")
+    add("source", type=Path, metavar="SOURCE", help="picture to recolour, or a folder of them, with all below it")
+    add("target", type=Path, metavar="TARGET", help="picture whose colours to take, or a folder: one for each SOURCE")
     add(
         "-o", "--out", type=Path, required=True, metavar="OUT",
-        help=f"file to write ({', '.join(OUTPUTS)}), or a folder where SOURCE or TARGET is one",
+        help=f"file to write ({', '.join(OUTPUTS)}), or a folder where SOURCE or TARGET is one; 16 bits need .png or "
+        ".tif, transparency any but .jpg",
     )  # fmt: skip
+    add("--method", choices=METHODS, help="how, see below (default: huenet)")
     add(
-        "--method", choices=METHODS,
-        help="huenet: a trained network; transport: hues moved the least way, instant; optimize: descent on this pair, "
-        "seconds; reinhard: statistics, light changes too (default: huenet)",
+        "--run", type=Path, metavar="FOLDER",
+        help="for huenet: run folder of huenet train (default: the weights that come with the package)",
     )  # fmt: skip
-    add(
-        "--run",
-        type=Path,
-        metavar="FOLDER",
-        help="run folder of huenet.train, for huenet (default: weights that come with it)",
-    )
     add("--strength", type=float, default=1.0, metavar="0..1", help="how much of the effect (default: 1)")
-    add("--mask", type=Path, metavar="FILE", help="picture of SOURCE's size: white is recoloured, black is kept")
+    add(
+        "--mask", type=Path, metavar="FILE",
+        help="picture of SOURCE's size: white is recoloured; black, and what is transparent, is kept",
+    )  # fmt: skip
     add(
         "--smooth", type=float, default=8.0, metavar="N",
-        help="for transport: more keeps near hues together, 0 follows TARGET to the letter (default: 8)",
+        help="for transport: 0 follows TARGET to the letter; more, up to 256, keeps near hues together, where one "
+        "surface comes out in several colours (default: 8)",
     )  # fmt: skip
-    add("--force", action="store_true", help="replace OUT where it exists")
-    add("--seed", type=int, default=0, help="of the dithering (default: 0)")
+    add("--force", action="store_true", help="replace what exists at OUT; SOURCE and TARGET are never replaced")
+    add("--seed", type=int, default=0, metavar="N", help="of the dithering that keeps bands away (default: 0)")
     return parser
 
 
-@dataclass(frozen=True)
-class _Job:
-    source: Path
-    target: Path
-    out: Path
-
-
-def _jobs(options: argparse.Namespace) -> list[_Job]:
-    """Which picture goes where; everything that can be known to go wrong is said before anything is written."""
-    source, target, out = options.source, options.target, options.out
-    sources, targets = _files(source, out), _files(target, out)
-    if options.mask and source.is_dir():
-        raise TransferError("--mask is for one SOURCE file, not for a folder")
-    if source.is_dir() and target.is_dir() and len(sources) != len(targets):
-        raise TransferError(
-            f"{source} has {len(sources)} pictures and {target} {len(targets)}: they are paired in order of name, so "
-            "give as many, or one TARGET for all"
-        )
-    folder = source.is_dir() or target.is_dir()
-    if folder and out.is_file():
-        raise TransferError(f"{out} is a file; for a folder of pictures -o must name a folder")
-    if folder or out.is_dir():
-        base = source if source.is_dir() else target if target.is_dir() else source.parent
-        names = [path.relative_to(base) for path in (sources if source.is_dir() or not folder else targets)]
-        outs = [out / (name if name.suffix.lower() in OUTPUTS else name.with_suffix(".png")) for name in names]
-    else:
-        outs = [out]
-    count = len(outs)
-    sources, targets = sources * (count // len(sources)), targets * (count // len(targets))
-    _check_outputs(outs, {path.resolve() for path in (*sources, *targets)}, options.force)
-    return [_Job(*job) for job in zip(sources, targets, outs, strict=True)]
-
-
-def _files(path: Path, out: Path) -> list[Path]:
-    """The pictures of a folder by name, without results of earlier runs; or the one file."""
-    if not path.exists():
-        raise TransferError(f"{path}: no such file or folder")
-    if not path.is_dir():
-        return [path]
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and out not in p.parents)
-    if not found:
-        raise TransferError(f"{path}: no pictures in this folder")
-    return found
-
-
-def _check_outputs(outs: list[Path], inputs: set[Path], force: bool) -> None:
-    for out in outs:
-        if out.suffix.lower() not in OUTPUTS:
-            raise TransferError(f"{out}: the name must end in one of {', '.join(OUTPUTS)}")
-        if out.resolve() in inputs:
-            raise TransferError(f"{out} is one of the pictures read; name another -o, so that nothing is lost")
-    twice = {out for out in outs if outs.count(out) > 1} if len(set(outs)) < len(outs) else ()
-    if twice:
-        raise TransferError(f"{min(twice)} would be written more than once; give the sources different names")
-    existing = [out for out in outs if out.exists()]
-    if existing and not force:
-        rest = len(existing) - 1
-        raise TransferError(f"{existing[0]} {f'and {rest} more exist' if rest else 'exists'}; --force replaces")
-
-
-def _run(jobs: list[_Job], mask: np.ndarray | None, settings: _Settings) -> list[str]:
+def _run(jobs: list[Job], mask: np.ndarray | None, settings: _Settings, force: bool) -> list[str]:
     """Do the work; among several pictures a bad file costs itself alone, and why is returned."""
+    shared = read_picture(jobs[0].target) if len({job.target for job in jobs}) == 1 else None
     skipped = []
-    for job in tqdm(jobs, disable=len(jobs) == 1, unit="picture"):
+    for job in tqdm(jobs, disable=True if len(jobs) == 1 else None, unit="picture"):  # None: no bar into a log
         try:
-            source = read_picture(job.source)
+            source, target = read_picture(job.source), shared or read_picture(job.target)
             with warnings.catch_warnings(record=True) as notes:
                 warnings.simplefilter("always")
-                _recolor(source, read_picture(job.target), mask, settings)
+                _recolor(source, target, mask, settings)
+            if job.out.exists() and not force:
+                raise ImageError(job.out, "has appeared meanwhile; --force replaces")
             write_picture(job.out, source)
         except ImageError as error:
             if len(jobs) == 1:

@@ -211,3 +211,14 @@ def test_reinhard_of_a_picture_after_itself_and_in_parts():
     one_colour = np.full((3, 3, 3), 0.4)
     assert np.isfinite(reinhard(one_colour, target, axis=-1)).all()
     assert np.isfinite(reinhard(np.zeros((3, 3, 3)), target, axis=-1)).all()
+
+
+def test_reinhard_takes_what_is_darker_than_one_step_for_one_step():
+    rng = np.random.default_rng(6)
+    source, target = colours(rng, (8, 9), 0.05, 1), colours(rng, (8, 9), 0.05, 1)
+    results = []
+    for dark in (0.0, 1 / 255, 3 / 255):
+        source[:2] = dark
+        results.append(reinhard(source, target, axis=-1))
+    np.testing.assert_allclose(results[0], results[1], atol=1e-12)
+    assert np.abs(results[0] - results[2]).max() > 0.01

@@ -26,6 +26,14 @@ def test_imports_without_the_extra(module):
     assert done.returncode == 0, done.stderr
 
 
+def test_descent_on_a_pair_needs_numpy_alone():
+    module = (
+        "huenet.optimize, numpy; huenet.optimize.optimize(*numpy.random.default_rng(0).random((2, 3, 8, 8)), steps=2)"
+    )
+    done = run(module, missing=("torch", "tqdm", "scipy", "skimage", "PIL"))
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("module", ["networks", "losses", "train", "state", "plots", "checkpoint", "validation"])
 def test_the_rest_names_the_extra_in_one_line(module):
     done = run(f"huenet.{module}")

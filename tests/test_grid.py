@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
 
-from huenet.grid import read_grid, rotation_grid, splat_grid
+from huenet.grid import centres, read_grid, rotation_grid, splat_grid
 
 
 def test_splat_is_the_transpose_of_read(rng):
@@ -17,8 +17,11 @@ def test_splat_is_the_transpose_of_read(rng):
 
 def test_a_grid_reads_the_same_in_parts(rng):
     grid, hue = rng.random((4, 3, 8)), rng.random((40, 20))
-    parts = [read_grid(grid, hue[i : i + 7], first=i, height=40) for i in range(0, 40, 7)]
-    np.testing.assert_array_equal(np.concatenate(parts), read_grid(grid, hue))
+    whole = read_grid(grid, hue)
+    parts = [read_grid(grid, hue[i : i + 7], row=centres(40, i, i + 7)) for i in range(0, 40, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    parts = [read_grid(grid, hue[:, i : i + 7], column=centres(20, i, i + 7)) for i in range(0, 20, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
 def test_a_grid_is_a_circle_in_hue():
@@ -34,3 +37,26 @@ def test_a_grid_holds_a_field_that_follows_place_and_hue(rng):
     assert np.abs(error).max() < 0.01
     # hues that the picture does not have take the rotation of their neighbours
     assert np.abs(np.angle(grid)).min() / (2 * np.pi) > 0.1
+
+
+def test_cells_lie_at_their_centres(rng):
+    grid = rng.random((4, 3, 8))
+    hue = np.full((4, 3), 2.5 / 8)
+    np.testing.assert_allclose(read_grid(grid, hue), grid[..., 2])
+    between = read_grid(grid, hue[:2], row=np.array([0.25, 1.0]))
+    np.testing.assert_allclose(between, [grid[:2, :, 2].mean(axis=0), grid[3, :, 2]])
+
+
+def turns(grid):
+    return np.angle(grid) / (2 * np.pi)
+
+
+def test_hues_without_pixels_take_the_nearest_rotation_round_the_circle():
+    hue = np.array([[0.3, 0.95]])  # 0.05 is nearer to 0.95, across red
+    grid = rotation_grid(np.array([[0.2, -0.2]]), hue, np.ones_like(hue), (1, 1, 64))
+    np.testing.assert_allclose(turns(read_grid(grid, np.array([[0.05, 0.2]]))), [[-0.2, 0.2]], atol=0.02)
+
+
+def test_what_is_far_from_all_pixels_takes_the_whole_pictures_rotation():
+    grid = rotation_grid(np.array([[0.2]]), np.array([[0.5]]), np.ones((1, 1)), (2, 2, 256))
+    np.testing.assert_allclose(turns(grid), 0.2, atol=1e-9)

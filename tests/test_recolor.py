@@ -1,5 +1,8 @@
 """Recolouring arrays and images: what must change, what must stay, and what is said when it cannot be done."""
 
+import tracemalloc
+import warnings
+
 import numpy as np
 import pytest
 
@@ -75,6 +78,35 @@ def test_the_kind_of_the_source_is_kept():
     np.testing.assert_array_equal(np.asarray(result), recolor(scene(0), target))
 
 
+def test_images_of_other_modes_come_as_rgb_that_says_the_same():
+    target = scene(1)
+    image = Image.fromarray(scene(0))
+    palette = image.quantize(16)
+    palette.info["transparency"] = 3
+    result = recolor(palette, target, method="transport")
+    assert (result.mode, "transparency" in result.info) == ("RGBA", False)
+    np.testing.assert_array_equal(np.asarray(result)[..., 3], np.where(np.asarray(palette) == 3, 0, 255))
+    for mode, space in (("CMYK", b"CMYK"), ("L", b"GRAY")):
+        other = image.convert(mode)
+        other.info["icc_profile"] = bytes(16) + space + bytes(108)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of grey
+            result = recolor(other, target, method="transport", strength=0)
+        assert (result.mode, "icc_profile" in result.info) == ("RGB", False)
+        np.testing.assert_array_equal(np.asarray(result), np.asarray(other.convert("RGB")))
+
+
+def test_masks_of_every_kind_say_the_same():
+    source, target = scene(0), scene(1)
+    half = np.zeros((48, 64), bool)
+    half[:, 32:] = True
+    grey = np.uint8(half) * 255
+    layer = np.dstack([np.full((48, 64, 3), 255, np.uint8), grey])
+    expected = recolor(source, target, method="transport", mask=half)
+    for mask in (half * 1.0, grey, np.uint16(half) * 65535, *map(Image.fromarray, (grey, half, layer))):
+        np.testing.assert_array_equal(recolor(source, target, method="transport", mask=mask), expected)
+
+
 def test_what_transparency_hides_does_not_count():
     target = np.dstack([scene(1), np.full((48, 64), 255, np.uint8)])
     hidden = target.copy()
@@ -114,8 +146,39 @@ def test_tiles_leave_no_seam(monkeypatch):
     monkeypatch.setattr("huenet.optimize.optimize", lambda hsv, _: hsv[0] + np.linspace(0, 0.4, hsv.shape[1])[:, None])
     mask = np.linspace(0.1, 1, source.shape[0])[:, None] * np.ones(source.shape[1])
     whole = recolor(source, target, method="optimize", mask=mask)
+    for tile in (640, 50):  # ten rows; less than one
+        monkeypatch.setattr("huenet.methods.TILE", tile)
+        np.testing.assert_allclose(recolor(source, target, method="optimize", mask=mask), whole, atol=1e-6)
+
+
+def test_tiles_of_reinhard_share_one_mean(monkeypatch):
+    source, target = scene(0) / 255, scene(1)
+    whole = recolor(source, target, method="reinhard")
     monkeypatch.setattr("huenet.methods.TILE", 640)
-    np.testing.assert_allclose(recolor(source, target, method="optimize", mask=mask), whole, atol=1e-6)
+    np.testing.assert_allclose(recolor(source, target, method="reinhard"), whole, atol=1e-6)
+
+
+def test_what_is_nearly_grey_has_no_say():
+    """Half of the source in a faint green, of 4 steps of 8 bits: noise beside a strong red."""
+    source = plain(RED)
+    source[::2] = (100, 104, 100)
+    target = plain(GREEN)
+    target[:, ::2] = (40, 40, 200)
+    whole, red = (recolor(picture / 255, target, method="transport", smooth=0) for picture in (source, source[1::2]))
+    np.testing.assert_allclose(whole[1::2], red, atol=1e-6)
+
+
+def test_a_strip_takes_no_more_memory_than_a_square():
+    """Whether it lies or stands: 4 million pixels in one row, a tile of which has 1 million."""
+    source = np.zeros((1, 4_000_000, 3), np.uint8) + np.uint8(RED)
+    source[:, ::2] = GREEN
+    peaks = []
+    for strip in (source, source.swapaxes(0, 1), source.reshape(2000, 2000, 3)):
+        tracemalloc.start()
+        recolor(strip, scene(1), method="transport")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(peaks) < 1.2 * peaks[2]
 
 
 # Odd pictures
@@ -138,6 +201,15 @@ def test_grey_stays_and_says_so(method):
     mixed = scene(0)
     mixed[:10] = GREY
     np.testing.assert_array_equal(recolor(mixed, scene(1), method=method)[:10], mixed[:10])
+
+
+@pytest.mark.parametrize("method", ["reinhard", "transport"])
+def test_a_picture_of_which_nothing_counts_says_so(method):
+    hidden = np.dstack([scene(0), np.zeros((48, 64), np.uint8)])
+    with pytest.warns(UserWarning, match="the source has no colour"):
+        np.testing.assert_array_equal(recolor(hidden, scene(1), method=method), hidden)
+    with pytest.warns(UserWarning, match="the target has no colour"):
+        np.testing.assert_array_equal(recolor(scene(1), hidden, method=method), scene(1))
 
 
 def test_reinhard_of_one_colour_is_finite():
@@ -164,6 +236,12 @@ def test_a_target_of_one_hue_gives_a_picture_of_that_hue(method):
         ),
         ({"source": np.zeros((0, 4, 3), np.uint8)}, "source must have the shape"),
         ({"source": np.zeros((4, 4, 3), np.int64)}, "source must be uint8, uint16 or float, got int64"),
+        (
+            {"source": Image.new("I;16", (4, 4))},
+            "source is a PIL image of mode I;16, not of 8 bits; give it as an array",
+        ),
+        ({"target": Image.new("F", (4, 4))}, "target is a PIL image of mode F"),
+        ({"mask": Image.new("I", (64, 48))}, "mask is a PIL image of mode I"),
         ({"mask": np.ones((4, 5))}, "the mask has 5 x 4 pixels and the source 64 x 48"),
         ({"mask": np.full((48, 64), 2.0)}, r"mask must lie in \[0, 1\]"),
         ({"method": "magic"}, "method must be one of huenet, optimize, transport, reinhard, got 'magic'"),

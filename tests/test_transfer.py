@@ -106,8 +106,28 @@ def test_a_bad_file_costs_itself_alone(files, capsys):
     assert command(folder, files / "target.png", "-o", files / "out") == 1
     assert [p.name for p in (files / "out").iterdir()] == ["good.png"]
     error = capsys.readouterr().err
-    assert "1 of 2 pictures skipped" in error
+    assert error.startswith("1 of 2 pictures skipped")  # and no progress bar where nobody watches
     assert "bad.png: not an image of a known format" in error
+
+
+def test_a_bad_target_for_all_is_said_once_and_writes_nothing(files, capsys):
+    folder = files / "in"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(scene(i)).save(folder / f"{i}.png")
+    (files / "bad.png").write_text("not a picture")
+    assert "bad.png: not an image of a known format" in error_of(capsys, folder, files / "bad.png", "-o", files / "out")
+    assert not (files / "out").exists()
+
+
+def test_a_file_that_appears_while_the_work_goes_on_is_kept(files, monkeypatch, capsys):
+    out = files / "out.png"
+    monkeypatch.setattr("huenet.transfer._recolor", lambda *_: out.write_bytes(b"precious"))
+    error = error_of(capsys, files / "source.png", files / "target.png", "-o", out)
+    assert "out.png: has appeared meanwhile; --force replaces" in error
+    assert out.read_bytes() == b"precious"
+    assert command(files / "source.png", files / "target.png", "-o", out, "--force") == 0
+    assert read_picture(out).pixels.shape == (48, 64, 3)
 
 
 def test_folders_that_do_not_fit_are_refused(files, capsys):
@@ -165,6 +185,11 @@ def test_mask_file(files):
     out = files / "out.png"
     assert command(files / "source.png", files / "target.png", "-o", out, "--mask", files / "mask.png") == 0
     np.testing.assert_array_equal(read_picture(out).pixels, recolor(scene(0), scene(1, 40, 40), mask=mask))
+    # white drawn on nothing, as editors save a layer
+    Image.fromarray(np.dstack([np.full((48, 64, 3), 255, np.uint8), mask])).save(files / "layer.png")
+    again = files / "again.png"
+    assert command(files / "source.png", files / "target.png", "-o", again, "--mask", files / "layer.png") == 0
+    np.testing.assert_array_equal(read_picture(again).pixels, read_picture(out).pixels)
 
 
 # A trained network
@@ -230,7 +255,8 @@ def test_the_console_command_is_the_modules(files, capsys):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 0
-        assert "usage: huenet" in capsys.readouterr().out
+        text = capsys.readouterr().out
+        assert f"usage: {' '.join(['huenet', *arguments[:-1]])} [" in text
     for arguments in ([], ["paint"]):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
