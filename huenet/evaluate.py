@@ -29,7 +29,7 @@ from huenet.config import Config, ConfigError
 from huenet.data import DataError
 from huenet.evaluation import EvaluationError, Folder, Pair, Pictures, draw_pairs, read_pairs, read_pictures, write
 from huenet.inference import load_generator
-from huenet.measures import figures, outputs
+from huenet.measures import METHODS, figures, outputs
 from huenet.networks import Generator
 from huenet.state import MODEL
 from huenet.summary import summarize, verdict
@@ -162,7 +162,7 @@ def load_runs(runs: Mapping[str, Path]) -> tuple[dict[str, Generator], Config]:
 def settings(
     runs: Mapping[str, Path], pairs: Sequence[Pair], pictures: Pictures, optimize: int
 ) -> dict[str, str | int | None]:
-    """What the figures depend on: digests of weights and pictures, and the number of pairs for gradient descent."""
+    """What the figures depend on: digests of weights and pictures, the methods, the pairs for gradient descent."""
     unknown = sorted({name for pair in pairs for name in pair} - pictures.images.keys())
     if unknown:
         raise EvaluationError(f"{pictures.origin} lacks {len(unknown)} pictures of the pairs, such as {unknown[0]}")
@@ -171,6 +171,7 @@ def settings(
         "model": weights["huenet"],
         "ablation": weights.get("without_mi"),
         "pictures": _digest(pictures.images[name].tobytes() for pair in pairs for name in pair),
+        "methods": " ".join(METHODS),
         "optimize": optimize,
     }
 

@@ -83,7 +83,7 @@ def _evidence(run: Path, folder: Path, data: str | None) -> Evidence:
     pairs, rows = read_pairs(folder / "pairs.csv"), read_rows(folder)
     pictures = read_pictures(data or results["data"], config, [])
     found = settings(runs, pairs, pictures, kept["optimize"])
-    different = [name for name in found if found[name] != kept[name]]
+    different = [name for name in found if found[name] != kept.get(name)]
     if different:
         where = f" ({pictures.origin}; --data FOLDER if they have moved)" if "pictures" in different else ""
         raise EvaluationError(

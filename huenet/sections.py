@@ -22,7 +22,7 @@ from huenet.inference import output_hue
 from huenet.measures import FIGURES, METHODS, outputs
 from huenet.metrics import hue_histogram
 from huenet.networks import Generator
-from huenet.summary import LEAST_PAIRS
+from huenet.summary import LEAST_PAIRS, PRIOR
 
 __all__ = ["SECTIONS", "Evidence"]
 
@@ -125,7 +125,7 @@ def figure3(evidence: Evidence) -> str:
         hsv, row = evidence.hsv(source), evidence.rows[number]
         hues = {"target": evidence.hsv(target)[0]}
         made = outputs(hsv, evidence.hsv(target), evidence.generators)
-        hues |= {name: made[name][0] for name in ("huenet", "without_mi", "chroma16") if name in made}
+        hues |= {name: made[name][0] for name in ("huenet", "without_mi", PRIOR) if name in made}
         blocks += [
             _image(_joint(hsv[0], hue), f"{METHODS.get(name, name)}: relative MI {row[name]['mi_hard']:.3f}", "png")
             for name, hue in hues.items()
