@@ -10,10 +10,11 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,9 +164,7 @@ def settings(
     runs: Mapping[str, Path], pairs: Sequence[Pair], pictures: Pictures, optimize: int
 ) -> dict[str, str | int | None]:
     """What the figures depend on: digests of weights and pictures, the methods, the pairs for gradient descent."""
-    unknown = sorted({name for pair in pairs for name in pair} - pictures.images.keys())
-    if unknown:
-        raise EvaluationError(f"{pictures.origin} lacks {len(unknown)} pictures of the pairs, such as {unknown[0]}")
+    pictures.check(pairs)
     weights = {name: _digest([(path / MODEL).read_bytes()]) for name, path in runs.items()}
     return {
         "model": weights["huenet"],
@@ -233,8 +232,16 @@ def _work(tasks: Sequence[_Task], runs: Mapping[str, Path], workers: int) -> Ite
 
 def _start_worker(runs: Mapping[str, Path]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _generators.update(load_runs(runs)[0])
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # it was killed; the pool would wait for its next task for ever
 
 
 def _do(task: _Task) -> Found:

@@ -55,6 +55,23 @@ def test_pictures_that_were_trained_on_are_left_out(folder, tmp_path):
     assert any("1 pair holds" in note for note in tables.notes(results))
 
 
+def test_a_list_of_pairs_as_people_have_them(run, tmp_path):
+    """From a spreadsheet, with pictures in folders, grey ones, other sizes and shapes, and pairs that come twice."""
+    place = make_pictures(tmp_path / "pictures" / "deep er")
+    Image.new("L", (200, 90), 140).save(place / "grey, light.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 33, 4), np.uint8)).save(place / "tall\u00e9.png")
+    pairs = [("deep er/00.png", "deep er/grey, light.png"), ("deep er/tall\u00e9.png", "deep er/01.png")]
+    pairs += [pairs[0], ("deep er/02.png", "deep er/02.png")]
+    with open(tmp_path / "mine.csv", "w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows([("remark", "source", "target"), *(("x", *pair) for pair in pairs), ()])
+    results = evaluate.evaluate(run, str(place.parent), pairs=str(tmp_path / "mine.csv"), workers=1)
+    assert read_pairs(run / "evaluation" / "pairs.csv") == pairs
+    rows = read_rows(run / "evaluation")
+    assert rows[0] == rows[2]
+    assert rows[3]["identity"]["emd_hard"] == 0
+    assert results["pairs"] == 4
+
+
 def test_without_data_the_run_is_measured_on_what_it_held_out(folder, tmp_path):
     run = make_run(tmp_path / "run", folder, seed=0)
     results = evaluate.evaluate(run, workers=1)
@@ -175,6 +192,39 @@ def test_a_killed_evaluation_goes_on(folder, run):
     assert len(read_rows(run / "evaluation")) == 20
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_a_killed_evaluation_leaves_no_process_behind(folder, run):
+    arguments = [sys.executable, "-m", "huenet.evaluate", str(run), "--data", str(folder), "--pairs", "100"]
+    reader, writer = os.pipe()  # open as long as one of them lives
+    process = subprocess.Popen(
+        [*arguments, "--workers", "2"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=writer,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writer)
+    rows = run / "evaluation" / "rows.jsonl"
+    deadline = time.time() + 120
+    while not rows.exists():
+        assert time.time() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait(60)
+    os.set_blocking(reader, False)
+    deadline = time.time() + 20
+    while time.time() < deadline:
+        try:
+            if not os.read(reader, 100):
+                break
+        except BlockingIOError:
+            time.sleep(0.1)
+    else:
+        pytest.fail("a worker still holds the pipe")
+    os.close(reader)
+
+
 def test_the_ablation_fills_its_column(folder, run, tmp_path, capsys):
     ablation = make_run(tmp_path / "ablation", gamma_mi=0.0, seed=1)
     assert command(run, "--data", folder, "--pairs", 2, "--workers", 1, "--ablation", ablation) == 0
@@ -215,6 +265,11 @@ def test_a_folder_with_something_else_in_it_is_left_alone(folder, run, tmp_path,
     (tmp_path / "out" / "results.json").write_text("mine")
     assert "results.json" in refused(capsys, run, "--data", folder, "--out", tmp_path / "out")
     assert (tmp_path / "out" / "results.json").read_text() == "mine"
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "pairs.csv").write_text("source,target,remark\n00.png,01.png,mine\n")
+    assert "--pairs" in refused(capsys, run, "--data", folder, "--pairs", 5, "--out", tmp_path / "pairs")
+    assert command(run, "--data", folder, "--workers", 1, "--out", tmp_path / "pairs") == 0
+    assert "remark" in (tmp_path / "pairs" / "pairs.csv").read_text()
 
 
 def truncated(run):
@@ -251,6 +306,12 @@ def test_wrong_input_gets_one_line(folder, run, tmp_path, capsys):
     headless.write_text("00.png,01.png\n01.png,02.png\n")
     bare.write_text("source,target\n")
     absent.write_text("source,target\n00.png,nowhere.png\n")
+    half = tmp_path / "half.csv"
+    half.write_text("source,target\n00.png,01.png\n\n02.png\n")
+    unreadable = make_pictures(tmp_path / "unreadable")
+    (unreadable / "03.png").write_text("not a picture")
+    fourth = tmp_path / "fourth.csv"
+    fourth.write_text("source,target\n03.png,00.png\n")
     with_mi = make_run(tmp_path / "with-mi")
     larger = make_run(tmp_path / "larger", size=64, gamma_mi=0.0)
     for flags, words in (
@@ -262,7 +323,13 @@ def test_wrong_input_gets_one_line(folder, run, tmp_path, capsys):
         ([run, "--data", folder, "--pairs", tmp_path / "none.csv"], "No such file"),
         ([run, "--data", folder, "--pairs", headless], "source,target"),
         ([run, "--data", folder, "--pairs", bare], "no pairs"),
-        ([run, "--data", folder, "--pairs", absent], "nowhere.png"),
+        (
+            [run, "--data", folder, "--pairs", absent],
+            "1 picture of the pairs, such as 'nowhere.png'; its names are like '00",
+        ),
+        ([run, "--data", folder, "--pairs", half], "half.csv, line 4"),
+        ([run, "--data", folder, "--pairs", tmp_path], "Is a directory"),
+        ([run, "--data", unreadable, "--pairs", fourth], "'03.png' could not be read"),
         ([run, "--data", folder, "--optimize", -1], "--optimize"),
         ([run, "--data", folder, "--ablation", with_mi], "--gamma-mi"),
         ([run, "--data", folder, "--ablation", larger], "size 64"),
