@@ -46,6 +46,11 @@ class Evidence:
     curves: Sequence[Mapping[str, Any]]
     optimize: int
 
+    @property
+    def run(self) -> str:
+        """What was measured, in words."""
+        return self.results["run"] or "the weights that come with the package"
+
     def hsv(self, name: str) -> np.ndarray:
         """A picture by its name, (3, S, S)."""
         return rgb_to_hsv(self.images[name] / 255.0)
@@ -57,9 +62,9 @@ class Evidence:
 
 
 def heading(evidence: Evidence) -> str:
-    results, verdict = evidence.results, evidence.results["verdict"]
+    verdict = evidence.results["verdict"]
     return (
-        f"<h1>Hue-Net: {escape(str(results['run']))}</h1>"
+        f"<h1>Hue-Net: {escape(evidence.run)}</h1>"
         f'<div class="verdict {verdict["kind"]}"><b>{escape(verdict["label"])}</b>'
         f"<p>{escape(verdict['text'])}</p></div>"
     )

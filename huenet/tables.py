@@ -149,6 +149,11 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     ]
     if not results["ablation"]:
         found.append("The last column is empty: no run without the MI loss was given (--ablation RUN2).")
+    if not results["run"]:
+        found.append(
+            "The weights that come with the package were trained on pictures of Oxford 102 Flowers and Stanford Cars, "
+            "which ones is not recorded: pairs of these may hold some that they have seen."
+        )
     if results["trained_on"]:
         count = results["trained_on"]
         found.append(f"{count} pair{' holds' if count == 1 else 's hold'} a picture that the network was trained on.")

@@ -2,12 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -162,69 +157,6 @@ def test_rows_that_are_missing_or_cut_short_are_done_again(done, folder, run, mo
     assert after == before
 
 
-@pytest.mark.slow
-def test_workers_find_what_one_process_finds(done, folder, run, tmp_path):
-    assert command(run, "--data", folder, "--pairs", 4, "--workers", 2, "--out", tmp_path / "two") == 0
-    one, two = (read_rows(place) for place in (done, tmp_path / "two"))
-    for number, row in one.items():
-        for method, values in row.items():
-            assert two[number][method] == pytest.approx(values, abs=2e-3), method
-
-
-@pytest.mark.slow
-def test_a_killed_evaluation_goes_on(folder, run):
-    arguments = [sys.executable, "-m", "huenet.evaluate", str(run), "--data", str(folder), "--pairs", "20"]
-    process = subprocess.Popen(
-        [*arguments, "--workers", "2"], env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
-    )
-    rows = run / "evaluation" / "rows.jsonl"
-    deadline = time.time() + 120
-    while not (rows.exists() and rows.read_bytes().count(b"\n") > 3):
-        assert time.time() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    kept = rows.read_bytes()
-    assert not (run / "evaluation" / "results.json").exists()
-    assert command(run, "--data", folder, "--workers", 1) == 0
-    assert rows.read_bytes().startswith(kept)
-    assert len(read_rows(run / "evaluation")) == 20
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-def test_a_killed_evaluation_leaves_no_process_behind(folder, run):
-    arguments = [sys.executable, "-m", "huenet.evaluate", str(run), "--data", str(folder), "--pairs", "100"]
-    reader, writer = os.pipe()  # open as long as one of them lives
-    process = subprocess.Popen(
-        [*arguments, "--workers", "2"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=writer,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(writer)
-    rows = run / "evaluation" / "rows.jsonl"
-    deadline = time.time() + 120
-    while not rows.exists():
-        assert time.time() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.kill()
-    process.wait(60)
-    os.set_blocking(reader, False)
-    deadline = time.time() + 20
-    while time.time() < deadline:
-        try:
-            if not os.read(reader, 100):
-                break
-        except BlockingIOError:
-            time.sleep(0.1)
-    else:
-        pytest.fail("a worker still holds the pipe")
-    os.close(reader)
-
-
 def test_the_ablation_fills_its_column(folder, run, tmp_path, capsys):
     ablation = make_run(tmp_path / "ablation", gamma_mi=0.0, seed=1)
     assert command(run, "--data", folder, "--pairs", 2, "--workers", 1, "--ablation", ablation) == 0
@@ -233,6 +165,25 @@ def test_the_ablation_fills_its_column(folder, run, tmp_path, capsys):
     mean = np.mean([row["without_mi"]["mi_hard"] for row in rows])
     assert f"{mean:.3f}" in tables.table1(results)[1][-1]
     assert not any("last column is empty" in note for note in tables.notes(results))
+
+
+def test_the_shipped_weights_are_measured_without_a_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    results = evaluate.evaluate(pairs=1, workers=1)
+    assert results["origin"] == "scikit-image"
+    assert results["size"] == 128
+    assert results["run"] is None
+    assert (tmp_path / "runs" / "shipped" / "evaluation" / "results.json").exists()
+    assert any("is not recorded" in note for note in tables.notes(results))
+
+
+def test_the_next_command_is_one_that_works(done, folder, run, capsys):
+    place = run.parent / "a place"
+    shutil.copytree(done, place)
+    assert command(run, "--data", folder, "--out", place) == 0
+    assert capsys.readouterr().out.endswith(f"Next: huenet report {run} --evaluation '{place}'\n")
+    assert command(run, "--data", folder) == 0
+    assert capsys.readouterr().out.endswith(f"Next: huenet report {run}\n")
 
 
 # Mistakes
@@ -334,7 +285,6 @@ def test_wrong_input_gets_one_line(folder, run, tmp_path, capsys):
         ([run, "--data", folder, "--ablation", with_mi], "--gamma-mi"),
         ([run, "--data", folder, "--ablation", larger], "size 64"),
         ([run, "--data", folder, "--out", folder / "00.png"], "--out"),
-        ([], "RUN"),
     ):
         assert words in refused(capsys, *flags)
     assert not (run / "evaluation").exists()

@@ -170,6 +170,19 @@ def test_without_an_evaluation_it_says_how_to_make_one(tmp_path, copy, capsys):
 
 
 @pytest.mark.slow
+def test_the_weights_that_come_with_the_package_have_a_report(tmp_path, monkeypatch, capsys):
+    pictures = make_pictures(tmp_path / "pictures", count=4)
+    monkeypatch.chdir(tmp_path)
+    assert status(evaluate.main, "--data", pictures, "--pairs", 3, "--workers", 1) == 0
+    assert capsys.readouterr().out.endswith("Next: huenet report\n")
+    assert command() == 0
+    text = " ".join(Page((tmp_path / "runs" / "shipped" / "report.html").read_text(encoding="utf-8")).text)
+    assert "the weights that come with the package" in text
+    assert "no metrics.jsonl" in text
+    assert "is not recorded" in text
+
+
+@pytest.mark.slow
 def test_a_run_without_curves_and_with_one_grey_pair_has_a_report(tmp_path):
     pictures = tmp_path / "grey"
     pictures.mkdir()
