@@ -98,7 +98,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         "\n".join(notes(results)),
         "## Beside the baselines",
         _pipes(comparison(results)),
-        "\n".join([WIDTHS_ARE, WINS, *past(results)]),
+        "\n".join([GLOSSARY, WIDTHS_ARE, WINS, *past(results)]),
         "## The paper's own pairs",
         _pipes([["No.", *HEADINGS], *([str(i), *(f"{v:.3f}" for v in row)] for i, row in enumerate(PAPER, 1))]),
     ]
@@ -117,7 +117,7 @@ def latex(results: Mapping[str, Any]) -> str:
             _tabular([row[:half] for row in rows]),
             "",
             _tabular([[row[0], *row[half:]] for row in rows]),
-            *(f"% {line}" for line in (WIDTHS_ARE, WINS, *past(results))),
+            *(f"% {line}" for line in (GLOSSARY, WIDTHS_ARE, WINS, *past(results))),
             "",
         ]
     )
@@ -132,6 +132,12 @@ def text(results: Mapping[str, Any]) -> str:
     return "\n".join("  ".join(row).rstrip() for row in aligned)
 
 
+GLOSSARY = (
+    "EMD: circular earth mover's distance of order 2 between histograms of hue, from 0 to 0.5; chroma EMD: each pixel "
+    "weighted by saturation times value. Relative MI: mutual information of the hues of source and result over their "
+    "joint entropy, from 0 to 1. Incoherence: mean difference of hue between neighbours, in turns of the circle, "
+    "weighted by chroma. SSIM of luma and mean absolute change of L* (0 to 100): against the source."
+)
 WIDTHS_ARE = (
     "The number behind a smooth transport is the deviation, in bins of 256, over which its turn of hue is averaged. "
     "Plain transport goes by the histograms of hue, chroma transport by those weighted by chroma."
@@ -144,8 +150,9 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     found = [
         f"{results['pairs']} pairs, {results['size']} x {results['size']} pixels, from {results['origin']}; K = 256; "
         "means with 95% bootstrap intervals over pairs.",
-        "EMD is circular, of order 2; MI is relative, I / H. Chance: the result's pixels shuffled. Ceiling: the source "
-        "with itself. Soft bins are the paper's; with them even a picture and itself are well below 1.",
+        "SRC: source, TAR: target, OUT: the network's result. EMD: circular, of order 2; 0 is best. MI: relative, "
+        "I / H; more keeps more of the source. Chance: the result's pixels shuffled. Ceiling: the source with itself. "
+        "Soft bins are the paper's; with them even a picture and itself are well below 1.",
     ]
     if not results["ablation"]:
         found.append("The last column is empty: no run without the MI loss was given (--ablation RUN2).")
