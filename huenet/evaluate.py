@@ -111,7 +111,8 @@ def evaluate(
     chosen = _pairs(pairs, place, pictures.fresh, seed)
     folder = Folder(place, chosen, settings(runs, chosen, pictures, optimize))
 
-    missing = [number for number in range(len(chosen)) if number not in folder.rows()]
+    done = folder.rows()
+    missing = [number for number in range(len(chosen)) if number not in done]
     tasks = [_Task(i, pictures.images[chosen[i][0]], pictures.images[chosen[i][1]], i < optimize) for i in missing]
     with tqdm(total=len(chosen), initial=len(chosen) - len(tasks), unit="pair", disable=None) as bar:
         for number, found in _work(tasks, runs, workers or min(os.cpu_count() or 1, 8)):

@@ -133,7 +133,10 @@ def test_tables_hold_the_papers_numbers_and_even_rows(done):
 
 def test_the_same_command_again_measures_nothing_and_changes_nothing(done, folder, run, monkeypatch):
     monkeypatch.setattr(evaluate, "figures", lambda *_: pytest.fail("measured again"))
+    reads, rows = [], evaluate.Folder.rows
+    monkeypatch.setattr(evaluate.Folder, "rows", lambda place: reads.append(place) or rows(place))
     assert command(run, "--data", folder) == 0
+    assert len(reads) == 2  # not once a pair: the file of a large evaluation is megabytes
     before = contents(done)
     for flags in (["--pairs", 4], ["--pairs", done / "pairs.csv"]):
         assert command(run, "--data", folder, *flags) == 0
