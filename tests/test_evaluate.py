@@ -189,6 +189,13 @@ def test_the_next_command_is_one_that_works(done, folder, run, capsys):
     assert capsys.readouterr().out.endswith(f"Next: huenet report {run}\n")
 
 
+def test_gradient_descent_is_tried_on_the_first_pairs(folder, run, monkeypatch):
+    monkeypatch.setattr("huenet.measures.optimize", lambda source, target: source[0])
+    results = evaluate.evaluate(run, str(folder), pairs=3, optimize=2, workers=1)
+    assert ["optimize" in row for _, row in sorted(read_rows(run / "evaluation").items())] == [True, True, False]
+    assert results["methods"]["optimize"]["pairs"] == 2
+
+
 # Mistakes
 
 
@@ -208,6 +215,10 @@ def test_another_evaluation_is_not_written_over(done, folder, run, tmp_path, cap
         line = refused(capsys, run, *flags)
         assert what in line
         assert "--out" in line
+    settings = (done / "settings.json").read_text()
+    (done / "settings.json").write_text(settings.replace("reinhard", "another"))
+    assert "other methods" in refused(capsys, run, "--data", folder)
+    (done / "settings.json").write_text(settings)
     make_run(tmp_path / "later", seed=5)
     shutil.copy(tmp_path / "later" / MODEL, run / MODEL)
     assert "model" in refused(capsys, run, "--data", folder)

@@ -19,6 +19,8 @@ def test_drawings_place_what_they_are_given():
     assert min(heights[2:4]) == heights[2] < heights[0] == heights[4]
     curve = lines({"a": [(0, 1.0), (10, 0.5), (20, float("nan")), (30, 0.0)]}, "title")
     assert len(re.search(r'class="line0" points="([^"]+)"', curve)[1].split()) == 3
+    corners = re.search(r'class="line0" points="([^"]+)"', curve)[1].split()
+    assert [float(corner.split(",")[1]) for corner in corners] == [12, 90, 168]  # from the top to the bottom
     single = lines({"a": [(5, 1.0)]}, "title")
     assert len(re.search(r'class="line0" points="([^"]+)"', single)[1].split()) == 2  # a dot
 

@@ -42,6 +42,19 @@ def test_every_method_has_a_row_and_every_row_as_many_cells(results):
     assert labels[-1].endswith(" [4 of 30 pairs]")
 
 
+def test_chance_and_ceiling_stand_below_what_they_belong_to(results):
+    for bins in ("hard", "soft"):
+        own, chance, ceiling = (row for row in tables.table1(results) if row[0].endswith(f"{bins} bins"))
+        methods = ("target", "huenet", "without_mi")
+        assert [cell.partition(" ")[0] for cell in own[3:]] == [mean(results, name, f"mi_{bins}") for name in methods]
+        assert chance[1:] == ["", "", *(mean(results, name, f"floor_{bins}") for name in methods)]
+        assert ceiling[1:] == ["", "", *[mean(results, "identity", f"mi_{bins}")] * 3]
+
+
+def mean(results, method, figure):
+    return f"{results['methods'][method][figure]['mean']:.3f}"
+
+
 def test_latex_has_even_rows_and_no_character_that_it_would_take_for_its_own(results):
     found = tables.latex(results)
     blocks = re.findall(r"\\begin\{tabular\}\{@\{\}(\w+)@\{\}\}\n(.*?)\\end\{tabular\}", found, re.DOTALL)
