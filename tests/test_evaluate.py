@@ -58,7 +58,7 @@ def test_a_list_of_pairs_as_people_have_them(run, tmp_path):
     pairs = [("deep er/00.png", "deep er/grey, light.png"), ("deep er/tall\u00e9.png", "deep er/01.png")]
     pairs += [pairs[0], ("deep er/02.png", "deep er/02.png")]
     with open(tmp_path / "mine.csv", "w", encoding="utf-8-sig", newline="") as file:
-        csv.writer(file).writerows([("remark", "source", "target"), *(("x", *pair) for pair in pairs), ()])
+        csv.writer(file).writerows([("source", "target", "remark"), *((*pair, "x") for pair in pairs), ()])
     results = evaluate.evaluate(run, str(place.parent), pairs=str(tmp_path / "mine.csv"), workers=1)
     assert read_pairs(run / "evaluation" / "pairs.csv") == pairs
     rows = read_rows(run / "evaluation")
