@@ -5,15 +5,18 @@ from __future__ import annotations
 import huenet._extra  # noqa: F401  # isort: skip
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import os
+import shlex
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,13 +31,12 @@ from huenet.color import rgb_to_hsv
 from huenet.config import Config, ConfigError
 from huenet.data import DataError
 from huenet.evaluation import EvaluationError, Folder, Pair, Pictures, draw_pairs, read_pairs, read_pictures, write
-from huenet.inference import load_generator
-from huenet.measures import figures, outputs
+from huenet.inference import SHIPPED, load_generator, weights
+from huenet.measures import METHODS, figures, outputs
 from huenet.networks import Generator
-from huenet.state import MODEL
 from huenet.summary import summarize, verdict
 
-__all__ = ["evaluate", "load_runs", "main", "settings"]
+__all__ = ["evaluate", "folder_of", "load_runs", "main", "settings"]
 
 PAIRS = 200
 
@@ -49,13 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "stopped; the same command goes on from here\n")
-    print(tables.text(results))
-    print(f"\n{results['verdict']['text']}\n\nWritten to {results['folder']}. Next: huenet report {options['run']}")
+    print(f"{tables.text(results)}\n\n{results['verdict']['text']}")
+    print(f"\nWritten to {results['folder']}. Next: {_next(options)}")
     return 0
 
 
 def evaluate(
-    run: str | Path,
+    run: str | Path | None = None,
     data: str | None = None,
     *,
     pairs: str | int | None = None,
@@ -69,11 +71,11 @@ def evaluate(
 
     Parameters
     ----------
-    run : path
-        A run folder of ``huenet.train``.
+    run : path, optional
+        A run folder of ``huenet.train``; by default the weights that come with the package.
     data : str, optional
-        A folder of photographs, or the name of a data set; by default what the run held out of its own. Photographs
-        that the run was trained on are not drawn.
+        A folder of photographs, or the name of a data set; by default what the run held out of its own, and without a
+        run the photographs of scikit-image. Photographs that the run was trained on are not drawn.
     pairs : int or path, optional
         How many pairs to draw, or a CSV file with the columns source and target. By default the ``pairs.csv`` in `out`
         if it is there, else 200.
@@ -82,7 +84,8 @@ def evaluate(
     optimize : int
         Pairs, from the first on, on which gradient descent is tried too; half a minute each at 128 x 128.
     out : path, optional
-        By default ``evaluation`` in the run folder. Where it holds part of the same evaluation, the rest is done.
+        By default ``evaluation`` in the run folder, and ``runs/shipped/evaluation`` without a run. Where it holds part
+        of the same evaluation, the rest is done.
     workers : int
         Processes; 0 for one a core, up to 8.
     seed : int
@@ -101,14 +104,15 @@ def evaluate(
     for name, value, least in (("optimize", optimize, 0), ("workers", workers, 0), ("seed", seed, 0)):
         if value < least:
             raise EvaluationError(f"--{name} must be at least {least}, got {value}")
-    runs = {"huenet": Path(run), **({"without_mi": Path(ablation)} if ablation else {})}
+    runs = {"huenet": Path(run or SHIPPED), **({"without_mi": Path(ablation)} if ablation else {})}
     _, config = load_runs(runs)
-    place = Path(out or Path(run) / "evaluation")
+    place = Path(out or folder_of(run) / "evaluation")
     pictures = read_pictures(data, config, [_record(path) for path in runs.values()])
     chosen = _pairs(pairs, place, pictures.fresh, seed)
     folder = Folder(place, chosen, settings(runs, chosen, pictures, optimize))
 
-    missing = [number for number in range(len(chosen)) if number not in folder.rows()]
+    done = folder.rows()
+    missing = [number for number in range(len(chosen)) if number not in done]
     tasks = [_Task(i, pictures.images[chosen[i][0]], pictures.images[chosen[i][1]], i < optimize) for i in missing]
     with tqdm(total=len(chosen), initial=len(chosen) - len(tasks), unit="pair", disable=None) as bar:
         for number, found in _work(tasks, runs, workers or min(os.cpu_count() or 1, 8)):
@@ -119,8 +123,8 @@ def evaluate(
     rows = [done[number] for number in range(len(chosen))]
     fresh = set(pictures.fresh)
     results = {
-        "run": str(run),
-        "ablation": str(ablation) if ablation else None,
+        "run": run and str(run),
+        "ablation": ablation and str(ablation),
         "data": os.path.abspath(data) if data and os.path.isdir(data) else data,
         "origin": pictures.origin,
         "folder": str(place),
@@ -147,7 +151,7 @@ def load_runs(runs: Mapping[str, Path]) -> tuple[dict[str, Generator], Config]:
         The ablation was trained with the MI loss, or at another size.
     """
     for path in runs.values():
-        if not path.is_dir():
+        if not path.is_dir() and path != SHIPPED:
             raise EvaluationError(f"{path}: no such folder; name a run folder of huenet.train")
     loaded = {name: load_generator(path) for name, path in runs.items()}
     config = loaded["huenet"][1]
@@ -156,21 +160,27 @@ def load_runs(runs: Mapping[str, Path]) -> tuple[dict[str, Generator], Config]:
             raise EvaluationError(f"--ablation {runs[name]} has --gamma-mi {other.gamma_mi:g}; it must be 0")
         if other.size != config.size:
             raise EvaluationError(f"--ablation {runs[name]} has size {other.size} and {runs['huenet']} {config.size}")
-    return {name: generator for name, (generator, _) in loaded.items()}, config
+    if runs["huenet"] == SHIPPED:
+        config = dataclasses.replace(config, data=None)  # what they were trained on is not at hand
+    return {name: pair[0] for name, pair in loaded.items()}, config
+
+
+def folder_of(run: str | Path | None) -> Path:
+    """Where an evaluation and its report go."""
+    return Path(run or "runs/shipped")
 
 
 def settings(
     runs: Mapping[str, Path], pairs: Sequence[Pair], pictures: Pictures, optimize: int
 ) -> dict[str, str | int | None]:
-    """What the figures depend on: digests of weights and pictures, and the number of pairs for gradient descent."""
-    unknown = sorted({name for pair in pairs for name in pair} - pictures.images.keys())
-    if unknown:
-        raise EvaluationError(f"{pictures.origin} lacks {len(unknown)} pictures of the pairs, such as {unknown[0]}")
-    weights = {name: _digest([(path / MODEL).read_bytes()]) for name, path in runs.items()}
+    """What the figures depend on: digests of weights and pictures, the methods, the pairs for gradient descent."""
+    pictures.check(pairs)
+    models = {name: _digest([weights(path).read_bytes()]) for name, path in runs.items()}
     return {
-        "model": weights["huenet"],
-        "ablation": weights.get("without_mi"),
+        "model": models["huenet"],
+        "ablation": models.get("without_mi"),
         "pictures": _digest(pictures.images[name].tobytes() for pair in pairs for name in pair),
+        "methods": " ".join(METHODS),
         "optimize": optimize,
     }
 
@@ -188,10 +198,17 @@ def _pairs(given: str | int | None, place: Path, names: Sequence[str], seed: int
 
 
 def _record(run: Path) -> dict[str, Any]:
+    if run == SHIPPED:
+        return {"data": None, "train": [], "validation": []}  # the tables say so
     try:
         return json.loads((run / "data.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{run / 'data.json'} is missing or damaged: it says what RUN was trained on") from error
+
+
+def _next(options: Mapping[str, Any]) -> str:
+    more = [*filter(None, [options["run"]]), *(["--evaluation", options["out"]] if options["out"] else [])]
+    return shlex.join(["huenet", "report", *more])
 
 
 def _digest(parts: Iterable[bytes]) -> str:
@@ -217,12 +234,12 @@ def _work(tasks: Sequence[_Task], runs: Mapping[str, Path], workers: int) -> Ite
     workers = min(workers, len(tasks))
     if workers <= 1:
         generators, _ = load_runs(runs)
-        yield from (_measure(generators, task) for task in tasks)
+        yield from (_measure(task, generators) for task in tasks)
         return
     # spawned, because a fork of a process that has used torch's threads may hang
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (dict(runs),))
     try:
-        for future in as_completed([pool.submit(_do, task) for task in tasks]):
+        for future in as_completed([pool.submit(_measure, task) for task in tasks]):
             yield future.result()
     except BrokenProcessPool as error:
         raise EvaluationError("a worker ended, perhaps for want of memory; the same command goes on") from error
@@ -232,15 +249,18 @@ def _work(tasks: Sequence[_Task], runs: Mapping[str, Path], workers: int) -> Ite
 
 def _start_worker(runs: Mapping[str, Path]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the pool
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _generators.update(load_runs(runs)[0])
 
 
-def _do(task: _Task) -> Found:
-    return _measure(_generators, task)
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)  # it was killed; the pool would wait for its next task for ever
 
 
-def _measure(generators: Mapping[str, Generator], task: _Task) -> Found:
+def _measure(task: _Task, generators: Mapping[str, Generator] = _generators) -> Found:
     source, target = (rgb_to_hsv(picture / 255.0) for picture in (task.source, task.target))
     return task.number, figures(source, target, outputs(source, target, generators, descend=task.descend))
 
@@ -251,24 +271,24 @@ def _parser() -> Parser:
         description="Measure a trained network beside the baselines on fixed pairs of photographs.",
         epilog="Written into --out: pairs.csv, rows.jsonl (every figure of every pair), table1.csv, results.json,\n"
         "tables.md and tables.tex. Stopped or killed, the same command goes on where it was.\n\n"
-        "example:\n  huenet evaluate runs/default-20260101-120000 --data photographs/ --pairs 100",
+        "example:\n  huenet evaluate runs/default-20260101-120000 --data photographs/ --pairs 100\n"
+        "  huenet evaluate --data photographs/",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("run", metavar="RUN", help="run folder of huenet.train")
+    add("run", nargs="?", metavar="RUN", help="run folder of huenet.train (default: the weights of the package)")
     add(
         "--data", metavar="FOLDER",
-        help="folder of photographs, or flowers102, or cars; those that RUN was trained on are left out (default: what "
-        "RUN held out of its own)",
+        help="folder of photographs, or flowers102, or cars; without those that RUN was trained on (default: what RUN "
+        "held out of its own, or scikit-image's photographs)",
     )  # fmt: skip
     add(
         "--pairs", metavar="N|FILE",
-        help="how many pairs to draw, or a CSV file with the columns source,target (default: pairs.csv in --out if it "
-        f"is there, else {PAIRS})",
+        help=f"pairs to draw, or a CSV file of source,target (default: pairs.csv of --out where it is, else {PAIRS})",
     )  # fmt: skip
     add("--ablation", metavar="RUN2", help="run trained with --gamma-mi 0, for the last column of the paper's Table 1")
     add("--optimize", type=int, default=0, metavar="N", help="also gradient descent, slow, on the first N pairs")
-    add("--out", metavar="FOLDER", help="where to write (default: RUN/evaluation)")
+    add("--out", metavar="FOLDER", help="where to write (default: RUN/evaluation, or runs/shipped/evaluation)")
     add("--workers", type=int, default=0, metavar="N", help="processes (default: one a core, up to 8)")
     add("--seed", type=int, default=0, help="of the draw of pairs (default: 0)")
     return parser

@@ -43,6 +43,17 @@ class Pictures:
     images: Mapping[str, np.ndarray]
     fresh: Sequence[str]
     origin: str
+    skipped: Mapping[str, str]  # files that could not be read, with the reason
+
+    def check(self, pairs: Sequence[Pair]) -> None:
+        """Raise `EvaluationError` where the pairs name a picture that is not there."""
+        unknown = sorted({name for pair in pairs for name in pair} - self.images.keys())
+        if unknown:
+            count = f"{len(unknown)} picture{'s' if len(unknown) > 1 else ''} of the pairs"
+            why = f" could not be read: {self.skipped[unknown[0]]}" if unknown[0] in self.skipped else ""
+            raise EvaluationError(
+                f"{self.origin} lacks {count}, such as {unknown[0]!r}{why}; its names are like {min(self.images)!r}"
+            )
 
 
 def read_pictures(folder: str | None, config: Config, records: Sequence[Mapping[str, Any]]) -> Pictures:
@@ -68,7 +79,8 @@ def read_pictures(folder: str | None, config: Config, records: Sequence[Mapping[
         names = images.record["validation"]
         if len(names) != len(images.validation):  # crops of few photographs
             names = [f"{names[i % len(names)]}#{i:02}" for i in range(len(images.validation))]
-        return Pictures(dict(zip(names, images.validation, strict=True)), sorted(names), config.data or "scikit-image")
+        by_name = dict(zip(names, images.validation, strict=True))
+        return Pictures(by_name, sorted(names), config.data or "scikit-image", images.record["skipped"])
     images = data.load(folder, config.size)
     by_name = {
         **dict(zip(images.record["validation"], images.validation, strict=True)),
@@ -80,7 +92,7 @@ def read_pictures(folder: str | None, config: Config, records: Sequence[Mapping[
         same = record["data"] and Path(record["data"]).resolve() == Path(images.record["data"]).resolve()
         if same or known <= by_name.keys():
             seen.update(record["train"])
-    return Pictures(by_name, sorted(by_name.keys() - seen), images.record["data"])
+    return Pictures(by_name, sorted(by_name.keys() - seen), images.record["data"], images.record["skipped"])
 
 
 def draw_pairs(names: Sequence[str], count: int, seed: int = 0) -> list[Pair]:
@@ -101,11 +113,17 @@ def read_pairs(path: Path) -> list[Pair]:
     Raises
     ------
     EvaluationError
-        There is no such file, or it has no pairs.
+        There is no such file, or it has no pairs, or a line without one of the two names.
     """
+    pairs = []
     try:
-        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            pairs = [(row["source"], row["target"]) for row in csv.DictReader(file, restval="")]
+        # utf-8-sig, because spreadsheets begin a file with a mark
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            lines = csv.DictReader(file, restval="")
+            for row in lines:
+                pairs.append((row["source"], row["target"]))
+                if not all(pairs[-1]):
+                    raise EvaluationError(f"{path}, line {lines.line_num}: source and target are needed, comma between")
     except (OSError, KeyError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "a header `source,target` is needed"
         raise EvaluationError(f"{path} is not a list of pairs: {reason}") from error
@@ -149,15 +167,19 @@ class Folder:
         self.rows_path = path / "rows.jsonl"
         try:
             path.mkdir(parents=True, exist_ok=True)
-            foreign = sorted(entry.name for entry in path.iterdir() if entry.name != "pairs.csv")
+            names = {entry.name for entry in path.iterdir() if not entry.name.endswith(".part")}  # of another process
         except OSError as error:
             raise EvaluationError(f"cannot write {path} ({error.strerror}); choose another --out") from error
         if (path / "settings.json").exists():
             self._check(settings)
-        elif foreign:
-            raise EvaluationError(f"{path} holds {foreign[0]} but no evaluation; choose another --out")
+        elif names - {"pairs.csv"}:
+            foreign = min(names - {"pairs.csv"})
+            raise EvaluationError(f"{path} holds {foreign} but no evaluation; choose another --out")
+        elif "pairs.csv" in names and read_pairs(path / "pairs.csv") != list(pairs):
+            raise EvaluationError(f"{path / 'pairs.csv'} has other pairs; leave out --pairs, or choose another --out")
         else:
-            write(path / "pairs.csv", _csv(pairs))
+            if "pairs.csv" not in names:
+                write(path / "pairs.csv", _csv(pairs))
             write(path / "settings.json", json.dumps(settings, indent=1))
 
     def rows(self) -> dict[int, dict[str, Any]]:

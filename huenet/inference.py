@@ -17,7 +17,7 @@ from huenet.config import Config, ConfigError
 from huenet.networks import Generator
 from huenet.state import MODEL
 
-__all__ = ["SHIPPED", "export", "load_generator", "output_hue"]
+__all__ = ["SHIPPED", "export", "load_generator", "output_hue", "weights"]
 
 SHIPPED = Path(__file__).with_name("weights.safetensors")
 
@@ -32,7 +32,7 @@ def load_generator(run: str | Path = SHIPPED, device: str | torch.device = "cpu"
     CheckpointError
         `run` holds no weights, or they are damaged, or of another configuration than they say.
     """
-    path = Path(run) / MODEL if Path(run).is_dir() else Path(run)
+    path = weights(run)
     if not path.is_file():
         raise CheckpointError(
             f"{run} has no {MODEL}: name a folder that huenet.train has written, and let it save once"
@@ -46,6 +46,11 @@ def load_generator(run: str | Path = SHIPPED, device: str | torch.device = "cpu"
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} does not fit the configuration it names: {reason}") from error
     return generator.eval().requires_grad_(False), config
+
+
+def weights(run: str | Path) -> Path:
+    """The file of a run's weights; `run` itself where it is a file."""
+    return Path(run) / MODEL if Path(run).is_dir() else Path(run)
 
 
 def export(run: str | Path, path: str | Path) -> None:
@@ -62,10 +67,10 @@ def export(run: str | Path, path: str | Path) -> None:
         raise FileExistsError(f"{path} exists; choose another name")
     generator, config = load_generator(run)
     config = dataclasses.replace(config, data=Path(config.data).name if config.data else None, out=None, resume="no")
-    weights = {
+    halves = {
         name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in generator.state_dict().items()
     }
-    checkpoint.save(Path(path), weights, {"config": config.to_json()})
+    checkpoint.save(Path(path), halves, {"config": config.to_json()})
 
 
 @torch.no_grad()

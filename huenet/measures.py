@@ -23,18 +23,18 @@ from huenet.optimize import optimize
 if TYPE_CHECKING:
     from huenet.networks import Generator
 
-__all__ = ["FIGURES", "METHODS", "figures", "outputs"]
+__all__ = ["FIGURES", "METHODS", "WIDTHS", "figures", "outputs"]
 
+WIDTHS = (4, 8, 16, 32, 64)  # of smoothed transport, in bins: from close to coherent
 METHODS = {
     "huenet": "Hue-Net (this run)",
     "without_mi": "Hue-Net without the MI loss",
     "identity": "the source, unchanged",
     "rotation": "best single rotation",
-    "smooth16": "smoothed transport 16",
-    "smooth8": "smoothed transport 8",
-    "chroma16": "smoothed chroma transport 16",
-    "chroma8": "smoothed chroma transport 8",
+    **{f"smooth{width}": f"plain transport, smooth {width}" for width in WIDTHS},
+    **{f"chroma{width}": f"chroma transport, smooth {width}" for width in WIDTHS},
     "transport": "exact circular transport",
+    "linear": "exact linear transport",
     "reinhard": "Reinhard",
     "optimize": "gradient descent on the pair",
 }
@@ -60,8 +60,8 @@ def outputs(
 ) -> dict[str, np.ndarray]:
     """The result of every method on one pair.
 
-    The transports and the rotation go by the plain hue histograms that EMD compares, those "by chroma" by histograms
-    weighted with chroma, as `huenet.transfer` does.
+    The transports and the rotation go by the plain hue histograms that EMD compares, the "chroma" transports by
+    histograms weighted with chroma, as `huenet.transfer` and the prior of the default preset do.
 
     Parameters
     ----------
@@ -84,9 +84,10 @@ def outputs(
     hues["identity"] = hue
     hues["rotation"] = (hue + best_rotation(*plain)) % 1
     hues["transport"] = transport(hue, goal)
-    for bins in (8, 16):
-        hues[f"smooth{bins}"] = apply_displacement(hue, hue_transport(*plain, smooth=bins))
-        hues[f"chroma{bins}"] = apply_displacement(hue, hue_transport(*weighted, smooth=bins))
+    hues["linear"] = transport(hue, goal, circular=False)
+    for width in WIDTHS:
+        hues[f"smooth{width}"] = apply_displacement(hue, hue_transport(*plain, smooth=width))
+        hues[f"chroma{width}"] = apply_displacement(hue, hue_transport(*weighted, smooth=width))
     if descend:
         hues["optimize"] = optimize(source, target)
     made = {name: np.stack([new, source[1], source[2]]) for name, new in hues.items()}

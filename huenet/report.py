@@ -21,8 +21,9 @@ from huenet._parser import Parser
 from huenet.checkpoint import CheckpointError
 from huenet.config import ConfigError
 from huenet.data import DataError
-from huenet.evaluate import load_runs, settings
+from huenet.evaluate import folder_of, load_runs, settings
 from huenet.evaluation import EvaluationError, read_pairs, read_pictures, read_rows, write
+from huenet.inference import SHIPPED
 from huenet.sections import SECTIONS, Evidence
 
 __all__ = ["main", "report"]
@@ -45,16 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report(
-    run: str | Path, *, evaluation: str | Path | None = None, data: str | None = None, out: str | Path | None = None
+    run: str | Path | None = None,
+    *,
+    evaluation: str | Path | None = None,
+    data: str | None = None,
+    out: str | Path | None = None,
 ) -> Path:
     """Write the report of an evaluated run, and return its path.
 
     Parameters
     ----------
-    run : path
-        A run folder of ``huenet.train``.
+    run : path, optional
+        A run folder of ``huenet.train``; by default the weights that come with the package.
     evaluation : path, optional
-        What ``huenet.evaluate`` wrote; by default ``evaluation`` in the run folder.
+        What ``huenet.evaluate`` wrote; by default ``evaluation`` in the run folder (``runs/shipped`` without a run).
     data : str, optional
         Where the evaluation's pictures are now, if they have moved.
     out : path, optional
@@ -65,13 +70,13 @@ def report(
     CheckpointError, ConfigError, DataError, EvaluationError
         Each with one line that says what to do.
     """
-    out = Path(out or Path(run) / "report.html")
+    out = Path(out or folder_of(run) / "report.html")
     if out.is_dir() or (out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace")[:400]):
         raise EvaluationError(f"{out} is not an earlier report; name another -o")
-    evidence = _evidence(Path(run), Path(evaluation or Path(run) / "evaluation"), data)
+    evidence = _evidence(Path(run or SHIPPED), Path(evaluation or folder_of(run) / "evaluation"), data)
     body = "\n".join(section(evidence) for section in tqdm(SECTIONS, desc="report", unit="section", disable=None))
     template = Template(resources.files("huenet").joinpath("report.html").read_text(encoding="utf-8"))
-    write(out, template.substitute(title=escape(f"Hue-Net: {run}"), hues=svg.HUES, body=body))
+    write(out, template.substitute(title=escape(f"Hue-Net: {evidence.run}"), hues=svg.HUES, body=body))
     return out
 
 
@@ -83,7 +88,7 @@ def _evidence(run: Path, folder: Path, data: str | None) -> Evidence:
     pairs, rows = read_pairs(folder / "pairs.csv"), read_rows(folder)
     pictures = read_pictures(data or results["data"], config, [])
     found = settings(runs, pairs, pictures, kept["optimize"])
-    different = [name for name in found if found[name] != kept[name]]
+    different = [name for name in found if found[name] != kept.get(name)]
     if different:
         where = f" ({pictures.origin}; --data FOLDER if they have moved)" if "pictures" in different else ""
         raise EvaluationError(
@@ -124,14 +129,19 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("run", metavar="RUN", help="run folder of huenet.train that huenet.evaluate has measured")
     add(
-        "-o",
-        "--out",
-        metavar="FILE",
-        help="file; only an earlier report is replaced (default: RUN/report.html)",
+        "run", nargs="?", metavar="RUN",
+        help="run folder of huenet.train that huenet.evaluate has measured (default: the weights of the package)",
+    )  # fmt: skip
+    add(
+        "-o", "--out", metavar="FILE",
+        help="file; only an earlier report is replaced (default: RUN/report.html, or runs/shipped/report.html)",
+    )  # fmt: skip
+    add(
+        "--evaluation",
+        metavar="FOLDER",
+        help="what huenet.evaluate wrote (default: RUN/evaluation, or runs/shipped/evaluation)",
     )
-    add("--evaluation", metavar="FOLDER", help="what huenet.evaluate wrote (default: RUN/evaluation)")
     add("--data", metavar="FOLDER", help="where the evaluation's photographs are now, if they have moved")
     return parser
 

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
-import base64
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from PIL import Image
 
-from huenet import plots, svg, tables
-from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
+from huenet import plots, raster, svg, tables
+from huenet.color import chroma, rgb_to_hsv
 from huenet.config import Config, describe
 from huenet.inference import output_hue
-from huenet.measures import FIGURES, METHODS, outputs
+from huenet.measures import FIGURES, METHODS, WIDTHS, outputs
 from huenet.metrics import hue_histogram
 from huenet.networks import Generator
-from huenet.summary import LEAST_PAIRS
+from huenet.summary import CURVES, LEAST_PAIRS, PRIOR
 
 __all__ = ["SECTIONS", "Evidence"]
 
@@ -30,7 +26,26 @@ SHOWN = 4  # pairs in the paper's figures: the first ones, not the best
 MATRIX = 5
 WORST = 10
 BINS = 90  # of the histograms that are drawn
-JOINT = 96
+GALLERY = (
+    "huenet",
+    "without_mi",
+    "reinhard",
+    "rotation",
+    "transport",
+    "smooth8",
+    "smooth32",
+    "chroma8",
+    PRIOR,
+    "optimize",
+)
+POINTS = {
+    "huenet": "Hue-Net",
+    "without_mi": "no MI loss",
+    "identity": "source",
+    "rotation": "rotation",
+    "reinhard": "Reinhard",
+    "optimize": "descent",
+}  # of the charts; the exact transports, so incoherent that the rest would be one heap, are left to the table
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,11 @@ class Evidence:
     curves: Sequence[Mapping[str, Any]]
     optimize: int
 
+    @property
+    def run(self) -> str:
+        """What was measured, in words."""
+        return self.results["run"] or "the weights that come with the package"
+
     def hsv(self, name: str) -> np.ndarray:
         """A picture by its name, (3, S, S)."""
         return rgb_to_hsv(self.images[name] / 255.0)
@@ -57,9 +77,9 @@ class Evidence:
 
 
 def heading(evidence: Evidence) -> str:
-    results, verdict = evidence.results, evidence.results["verdict"]
+    verdict = evidence.results["verdict"]
     return (
-        f"<h1>Hue-Net: {escape(str(results['run']))}</h1>"
+        f"<h1>Hue-Net: {escape(evidence.run)}</h1>"
         f'<div class="verdict {verdict["kind"]}"><b>{escape(verdict["label"])}</b>'
         f"<p>{escape(verdict['text'])}</p></div>"
     )
@@ -75,7 +95,6 @@ def baselines(evidence: Evidence) -> str:
     results = evidence.results
     rows = tables.comparison(results)
     names = [name for name in METHODS if name in results["methods"]]
-    rows = [rows[0], *([f"{i} {row[0]}", *row[1:]] for i, row in enumerate(rows[1:], 1))]
 
     def mark(i: int, j: int) -> str:
         """Whether a method is reliably better (up) or worse (down) than the network."""
@@ -87,15 +106,21 @@ def baselines(evidence: Evidence) -> str:
         return "up" if max(low, high) < 0 else "down" if min(low, high) > 0 else ""
 
     charts = "".join(
-        f"<figure>{svg.points(_places(results, names, key), label, 'hue incoherence')}</figure>"
-        for key, label in (("emd_hard", "EMD to the target"), ("chroma_emd", "EMD weighted by chroma"))
+        f"<figure>{svg.scatter(_places(results, POINTS, key), _curves(results, key), label, 'incoherence')}</figure>"
+        for key, label in (("emd_hard", "EMD to the target"), ("chroma_emd", "chroma EMD to the target"))
     )
+    smooth = f"smoothed over {WIDTHS[0]} to {WIDTHS[-1]} bins"
     text = (
         "<p>Only Hue-Net is trained. In both charts, down and to the left is better: closer to the target's "
-        "hues, and smoother. Smoothed by more bins, transport gives up closeness for coherence.</p>"
-        f'<div class="grid charts">{charts}</div>{_table(rows, mark, own=(1,))}'
+        "hues, and smoother. Smoothed over more bins, transport gives up closeness for coherence; what is worth its "
+        "training lies below the curves. The exact transports are off the charts.</p>"
+        f'<div class="grid charts">{charts}</div>'
+        f"{_key(('k2', f'plain transport {smooth}'), ('k3', f'chroma transport {smooth}'))}"
+        f"<p>{escape(' '.join(tables.past(results)))}</p>"
         "<p class=soft><span class=up>▲</span> reliably better than the network, <span class=down>▼</span> reliably "
-        f"worse (mean difference, all at once at 95%; from {LEAST_PAIRS} pairs up). {escape(tables.WINS)}</p>"
+        f"worse: mean difference, by the intervals of the verdict; from {LEAST_PAIRS} pairs up.</p>"
+        f"{_table(rows, mark, own=(1,))}"
+        f"<p class=soft>{'</p><p class=soft>'.join(map(escape, (tables.GLOSSARY, tables.WIDTHS_ARE, tables.WINS)))}</p>"
     )
     return _section("Beside the baselines", text)
 
@@ -105,8 +130,8 @@ def figure2(evidence: Evidence) -> str:
     for number, (source, target) in enumerate(evidence.pairs[:SHOWN]):
         three = [evidence.hsv(source), evidence.hsv(target), evidence.painted(source, target)]
         captions = ("source", "target", "output")
-        cells = [_figure(hsv, caption) for hsv, caption in zip(three, captions, strict=True)]
-        cells += [_figure(_pure(hsv[0]), f"{caption}'s hue") for hsv, caption in zip(three, captions, strict=True)]
+        cells = [raster.photograph(hsv, caption) for hsv, caption in zip(three, captions, strict=True)]
+        cells += [raster.hue_channel(hsv, f"{caption}'s hue") for hsv, caption in zip(three, captions, strict=True)]
         hists = [hue_histogram(hsv[0], bins=BINS) for hsv in three]
         emd = [evidence.rows[number][name]["emd_hard"] for name in ("identity", "huenet")]
         note = f"EMD to the target: {emd[0]:.3f} before, {emd[1]:.3f} after"
@@ -125,9 +150,9 @@ def figure3(evidence: Evidence) -> str:
         hsv, row = evidence.hsv(source), evidence.rows[number]
         hues = {"target": evidence.hsv(target)[0]}
         made = outputs(hsv, evidence.hsv(target), evidence.generators)
-        hues |= {name: made[name][0] for name in ("huenet", "without_mi", "chroma16") if name in made}
+        hues |= {name: made[name][0] for name in ("huenet", "without_mi", PRIOR) if name in made}
         blocks += [
-            _image(_joint(hsv[0], hue), f"{METHODS.get(name, name)}: relative MI {row[name]['mi_hard']:.3f}", "png")
+            raster.joint_histogram(hsv[0], hue, METHODS.get(name, name), f"relative MI {row[name]['mi_hard']:.3f}")
             for name, hue in hues.items()
         ]
         blocks[-1] = f"{blocks[-1]}</div>"
@@ -145,15 +170,14 @@ def figure6(evidence: Evidence) -> str:
     for number, (source, target) in enumerate(evidence.pairs[:SHOWN]):
         hsv, goal = evidence.hsv(source), evidence.hsv(target)
         made = outputs(hsv, goal, evidence.generators, descend=number < evidence.optimize)
-        cells = [_figure(hsv, "source"), _figure(goal, "target")]
-        for name, picture in made.items():
-            if name != "identity":
+        cells = [raster.photograph(hsv, "source"), raster.photograph(goal, "target")]
+        for name in GALLERY:
+            if name in made:
                 own = evidence.rows[number][name]
-                cells.append(
-                    _figure(picture, f"{METHODS[name]}<br>EMD {own['emd_hard']:.3f}<br>incoh. {own['incoherence']:.4f}")
-                )
+                lines = METHODS[name], f"EMD {own['emd_hard']:.3f}", f"incoh. {own['incoherence']:.4f}"
+                cells.append(raster.photograph(made[name], *lines))
         blocks.append(f'<div class="grid methods">{"".join(cells)}</div>')
-    text = "<p>The same pairs by every method; below each, its EMD to the target and its hue incoherence.</p>"
+    text = "<p>The same pairs by the network and by others; below each, its EMD to the target and its incoherence.</p>"
     return _section("Beside other methods", text + "".join(blocks), "figure 6 of the paper")
 
 
@@ -169,10 +193,13 @@ def training(evidence: Evidence) -> str:
 
 def matrix(evidence: Evidence) -> str:
     sources, targets = (list(dict.fromkeys(names))[:MATRIX] for names in zip(*evidence.pairs, strict=True))
-    cells = ["<span></span>", *(_image(_pixels(evidence.hsv(target)), "", "jpeg", "edge") for target in targets)]
+    cells = [
+        "<span></span>",
+        *(raster.photograph(evidence.hsv(name), alt=f"target {name}", style="edge") for name in targets),
+    ]
     for source in sources:
-        cells.append(_image(_pixels(evidence.hsv(source)), "", "jpeg", "edge"))
-        cells += [_image(_pixels(evidence.painted(source, target)), "", "jpeg") for target in targets]
+        cells.append(raster.photograph(evidence.hsv(source), alt=f"source {source}", style="edge"))
+        cells += [raster.photograph(evidence.painted(source, name), alt=f"{source} with {name}") for name in targets]
     text = "<p>Sources down the left, targets along the top.</p>" + (
         f'<div class="matrix" style="grid-template-columns:repeat({len(targets) + 1},1fr)">{"".join(cells)}</div>'
     )
@@ -187,8 +214,10 @@ def itself(evidence: Evidence) -> str:
         turn = np.abs(turn - np.round(turn))
         weight = chroma(hsv)
         mean = 360 * float((turn * weight).sum() / max(weight.sum(), 1e-9))
-        pictures = "".join(_img(_pixels(one), "jpeg") for one in (hsv, made))
-        cells.append(f"<figure>{pictures}<figcaption>hue turned by {mean:.1f}° on average</figcaption></figure>")
+        pictures = raster.photograph(hsv, alt=name), raster.photograph(made, alt=f"{name} with itself")
+        cells.append(
+            f"<figure>{''.join(pictures)}<figcaption>hue turned by {mean:.1f}° on average</figcaption></figure>"
+        )
     text = "<p>Each picture, and what it becomes with itself as the target; nothing should change.</p>"
     return _section("Target = source", f'{text}<div class="grid six">{"".join(cells)}</div>')
 
@@ -203,21 +232,26 @@ def worst(evidence: Evidence) -> str:
         cells = []
         for i in numbers:
             source, target = evidence.pairs[i]
-            three = evidence.hsv(source), evidence.hsv(target), evidence.painted(source, target)
+            three = {"source": evidence.hsv(source), "target": evidence.hsv(target)}
+            three["output"] = evidence.painted(source, target)
             before, after = rows[i]["identity"], rows[i]["huenet"]
             note = (
                 f"{escape(source)} with {escape(target)}: EMD {before['emd_hard']:.3f} to {after['emd_hard']:.3f}, "
                 f"incoherence {before['incoherence']:.4f} to {after['incoherence']:.4f}, "
                 f"relative MI {after['mi_hard']:.2f}"
             )
-            pictures = "".join(_img(_pixels(one), "jpeg") for one in three)
+            pictures = "".join(raster.photograph(hsv, alt=what) for what, hsv in three.items())
             cells.append(f"<figure>{pictures}<figcaption>{note}</figcaption></figure>")
         text += f'<h3>{title}</h3><div class="grid worst">{"".join(cells)}</div>'
     return _section(f"The {min(WORST, len(rows))} worst pairs", text)
 
 
 def configuration(evidence: Evidence) -> str:
+    results = evidence.results
+    without = f", without the MI loss {results['ablation']}" if results["ablation"] else ""
     text = (
+        f"<p>Measured: {escape(evidence.run + without)}; {results['pairs']} pairs from "
+        f"{escape(results['origin'])}, listed with every figure in {escape(results['folder'])}.</p>"
         f"<details><summary>Every choice of the run</summary><pre>{escape(describe(evidence.config))}</pre></details>"
     )
     return _section("Configuration", text)
@@ -234,7 +268,7 @@ def _section(title: str, body: str, note: str = "") -> str:
 
 def _table(rows: tables.Table, mark: Callable[[int, int], str], own: Sequence[int]) -> str:
     """`mark` is the class of a cell; the rows `own` stand out."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
+    head = "".join(f"<th>{escape(cell).replace('-', '&#8209;')}</th>" for cell in rows[0])  # no break at a hyphen
     lines = []
     for i, row in enumerate(rows[1:], 1):
         cells = []
@@ -245,51 +279,22 @@ def _table(rows: tables.Table, mark: Callable[[int, int], str], own: Sequence[in
             arrow = {"up": " <span class=up>▲</span>", "down": " <span class=down>▼</span>", "": ""}[sign]
             cells.append(f"<td>{escape(mean)}{arrow}{small}</td>")
         lines.append(f"<tr{' class=own' if i in own else ''}>{''.join(cells)}</tr>")
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return f'<div class="wide" tabindex="0">{table}</div>'
 
 
-def _places(results: Mapping[str, Any], names: Sequence[str], key: str) -> dict[str, tuple[float, float]]:
-    means = {name: results["methods"][name] for name in names}
-    return {METHODS[name]: (own[key]["mean"], own["incoherence"]["mean"]) for name, own in means.items()}
+def _places(results: Mapping[str, Any], names: Mapping[str, str], key: str) -> dict[str, svg.Point]:
+    """Where the methods lie that were measured on every pair, by their short names."""
+    found = {name: method for name, method in results["methods"].items() if method.get("pairs") == results["pairs"]}
+    ends = {label: found[name] for name, label in names.items() if name in found}
+    return {label: (own[key]["mean"], own["incoherence"]["mean"]) for label, own in ends.items()}
+
+
+def _curves(results: Mapping[str, Any], key: str) -> dict[str, dict[str, svg.Point]]:
+    """The smoothed transports, by their widths."""
+    names = {family: dict(zip(methods, map(str, WIDTHS), strict=True)) for family, methods in CURVES.items()}
+    return {family: _places(results, labels, key) for family, labels in names.items()}
 
 
 def _key(*entries: tuple[str, str]) -> str:
     return f'<ul class="key soft">{"".join(f"<li><i class={k}></i>{escape(text)}</li>" for k, text in entries)}</ul>'
-
-
-def _figure(hsv: np.ndarray, caption: str) -> str:
-    return _image(_pixels(hsv), caption, "jpeg")
-
-
-def _image(pixels: np.ndarray, caption: str, kind: str, style: str = "") -> str:
-    text = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f"<figure>{_img(pixels, kind, style)}{text}</figure>"
-
-
-def _img(pixels: np.ndarray, kind: str, style: str = "") -> str:
-    file = io.BytesIO()
-    # 4:4:4, because the usual 4:2:0 would blur the very colours that the page is about
-    options = {"quality": 93, "subsampling": 0} if kind == "jpeg" else {}
-    Image.fromarray(pixels).save(file, kind, **options)
-    data = base64.b64encode(file.getvalue()).decode()
-    height, width = pixels.shape[:2]
-    shape = f'width="{width}" height="{height}"'
-    return f'<img src="data:image/{kind};base64,{data}" {shape} alt=""{f" class={style}" if style else ""}>'
-
-
-def _pixels(hsv: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(hsv_to_rgb(hsv), 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-
-
-def _pure(hue: np.ndarray) -> np.ndarray:
-    return np.stack([hue, np.ones_like(hue), np.ones_like(hue)])
-
-
-def _joint(source: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The joint histogram as a picture, between two strips of hue."""
-    counts = np.histogram2d(other.ravel() % 1, source.ravel() % 1, JOINT, ((0, 1), (0, 1)))[0]
-    share = np.log1p(counts) / np.log1p(counts.max())
-    table = (colormaps["magma"](share[::-1])[..., :3] * 255).astype(np.uint8)
-    strip = _pixels(_pure(np.tile((np.arange(JOINT) + 0.5) / JOINT, (6, 1))))
-    left = np.concatenate([strip.transpose(1, 0, 2)[::-1], np.zeros((6, 6, 3), np.uint8)])
-    return np.concatenate([left, np.concatenate([table, strip])], axis=1)

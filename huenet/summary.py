@@ -8,15 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
-from huenet.measures import FIGURES, METHODS
+from huenet.measures import FIGURES, METHODS, WIDTHS
 
-__all__ = ["AXES", "Verdict", "against", "intervals", "summarize", "verdict"]
+__all__ = ["AXES", "CURVES", "Verdict", "against", "intervals", "past_curve", "summarize", "verdict"]
 
 DRAWS = 4000
 LEAST_PAIRS = 20  # below, the spread between pairs drowns the differences between methods
 AXES = {"emd_hard": "EMD", "chroma_emd": "chroma EMD", "mi_hard": "relative MI", "incoherence": "incoherence"}
-CURVE = ("smooth16", "smooth8", "chroma16", "chroma8")  # from coherent to close: what is worth training for is past it
-RIVALS = ("rotation", *CURVE, "transport", "reinhard", "optimize")
+# The families of smoothed transports, each by the distance that it goes by: curves from close to coherent.
+CURVES = {
+    key: [f"{stem}{width}" for width in WIDTHS] for key, stem in (("emd_hard", "smooth"), ("chroma_emd", "chroma"))
+}
+PRIOR = "chroma32"  # where a network of the default preset starts: what its training has to improve on
+RIVALS = ("rotation", *CURVES["emd_hard"], *CURVES["chroma_emd"], "transport", "linear", "reinhard", "optimize")
 ON = "EMD (plain and by chroma), relative MI and incoherence"
 
 Figures = Mapping[str, Mapping[str, float]]
@@ -69,7 +73,8 @@ def summarize(rows: Sequence[Figures]) -> dict[str, Any]:
         "methods": for each, its number of pairs and for each figure mean, low and high. "against": for each other
         method and figure that has a better end, the share of pairs that Hue-Net wins (a tie is half a win), and the
         mean difference (Hue-Net minus the other) with its interval, over the pairs that both have; and with the wider
-        interval "sure_low" to "sure_high", for all that the verdict compares at once (see `verdict`).
+        interval "sure_low" to "sure_high", for all that the verdict compares at once (see `verdict`). "past": for each
+        of `CURVES`, what `past_curve` returns.
     """
     names = [name for name in (*METHODS, "target") if any(name in row for row in rows)]
     methods = {}
@@ -82,6 +87,7 @@ def summarize(rows: Sequence[Figures]) -> dict[str, Any]:
         "pairs": len(rows),
         "methods": methods,
         "against": {name: against(rows, name) for name in names if name not in ("huenet", "target")},
+        "past": {key: past_curve(rows, key) for key in CURVES},
     }
 
 
@@ -101,12 +107,57 @@ def against(rows: Sequence[Figures], other: str) -> dict[str, dict[str, float]]:
     }
 
 
+def past_curve(rows: Sequence[Figures], key: str, seed: int = 0) -> dict[str, float] | None:
+    """Whether the network is more coherent than smoothed transport that is as close to the target.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        As for `summarize`.
+    key : str
+        The distance, one of `CURVES`.
+    seed : int
+        Of the bootstrap's draws.
+
+    Returns
+    -------
+    dict or None
+        "curve": incoherence at the network's mean distance on the line through the mean points of the widths; "mean":
+        the network's incoherence less that, "low" and "high": its bootstrap interval, 95%, over pairs. None where a
+        width was not measured, or none is as close or as far as the network.
+    """
+    methods = CURVES[key]
+    if not all(name in row for row in rows for name in methods):
+        return None
+    x, y = (np.array([[row[name][figure] for name in methods] for row in rows]) for figure in (key, "incoherence"))
+    own = np.array([[row["huenet"][figure] for figure in (key, "incoherence")] for row in rows])
+
+    def at_equal_distance(shares: np.ndarray) -> tuple[float, float]:
+        """Incoherence of the curve and of the network; beyond its ends the curve goes on level."""
+        distance, incoherence = shares @ own
+        xs, ys = shares @ x, shares @ y
+        order = np.argsort(xs)
+        return float(np.interp(distance, xs[order], ys[order])), float(incoherence)
+
+    N = len(rows)
+    distances = x.mean(axis=0)
+    if not distances.min() <= own[:, 0].mean() <= distances.max():
+        return None
+    curve, incoherence = at_equal_distance(np.full(N, 1 / N))
+    counts = np.random.default_rng(seed).multinomial(N, np.full(N, 1 / N), size=DRAWS)
+    drawn = np.array([at_equal_distance(count / N) for count in counts])
+    low, high = np.quantile(drawn[:, 1] - drawn[:, 0], [0.025, 0.975])
+    return {"curve": curve, "mean": incoherence - curve, "low": float(low), "high": float(high)}
+
+
 def verdict(results: Mapping[str, Any]) -> Verdict:
     """What the figures say to someone who asks whether the network is worth its training.
 
     A method is better than another where, on the figures in `AXES`, no interval of the mean difference between the two
     speaks against it and at least one speaks for it. The intervals are Student's at 95% for all figures and rivals
     together (Bonferroni): of as many looks as that, one in twenty alone would find a difference where there is none.
+    "ahead" takes that no baseline is better, and that the network is better than the transport it starts from in the
+    default preset, `PRIOR`.
     """
     methods, pairs = results["methods"], results["pairs"]
     source, ours, against = methods["identity"], methods["huenet"], results["against"]
@@ -117,7 +168,7 @@ def verdict(results: Mapping[str, Any]) -> Verdict:
         f"{source['incoherence']['mean']:.4f} to {ours['incoherence']['mean']:.4f}."
     )
     signs = {name: _sign(against[name]) for name in against if methods[name]["pairs"] >= LEAST_PAIRS and name in RIVALS}
-    worse, level, better = ([METHODS[name] for name in signs if signs[name] == sign] for sign in (-1, 0, 1))
+    worse, level, better = ([name for name in signs if signs[name] == sign] for sign in (-1, 0, 1))
     others = f"{'the other ' if better else ''}{len(level)} baseline{'s' if len(level) != 1 else ''}"
     if pairs < LEAST_PAIRS:
         kind, label = "few", "Too few pairs to tell"
@@ -128,17 +179,17 @@ def verdict(results: Mapping[str, Any]) -> Verdict:
     elif worse:
         kind, label = "behind", "A baseline does better"
         second = (
-            f"{_and(worse)[0].upper()}{_and(worse)[1:]}, which need{'s' if len(worse) == 1 else ''} no training, "
+            f"{_named(worse)[0].upper()}{_named(worse)[1:]}, which need{'s' if len(worse) == 1 else ''} no training, "
             f"{'is' if len(worse) == 1 else 'are each'} better on some of {ON} and worse on none: on these figures the "
             "training does not pay."
         )
-    elif any(signs.get(name) == 1 for name in CURVE):
+    elif signs.get(PRIOR) == 1:
         kind, label = "ahead", "Better than smoothed transport"
         rest = f", and trades one figure for another with {others}" if level else ""
-        second = f"On {ON} no baseline beats it, and it is better, and worse on none, than {_and(better)}{rest}."
+        second = f"On {ON} no baseline beats it, and it is better, and worse on none, than {_named(better)}{rest}."
     else:
         kind, label = "mixed", "A trade-off"
-        some = f"it is better, and worse on none, than {_and(better)}, but " if better else ""
+        some = f"it is better, and worse on none, than {_named(better)}, but " if better else ""
         second = f"On {ON} {some}it trades one figure for another with {others}, which no training went into."
     return Verdict(kind, label, f"{first} {second}")
 
@@ -160,6 +211,16 @@ def _sure(values: np.ndarray) -> tuple[list[float], list[float]]:
     half = student.ppf(1 - share / 2, max(N - 1, 1)) * values.std(axis=0, ddof=min(N - 1, 1)) / np.sqrt(N)
     mean = values.mean(axis=0)
     return (mean - half).tolist(), (mean + half).tolist()
+
+
+def _named(methods: Sequence[str]) -> str:
+    """Methods in a sentence; the widths of a family together."""
+    names = [METHODS[name] for name in methods if not name.startswith(("smooth", "chroma"))]
+    for label, family in zip(("plain", "chroma"), CURVES.values(), strict=True):
+        widths = [str(width) for width, name in zip(WIDTHS, family, strict=True) if name in methods]
+        if widths:
+            names.append(f"{label} transport smoothed over {_and(widths)} bins")
+    return _and(names)
 
 
 def _and(names: Sequence[str]) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from huenet.measures import FIGURES, METHODS
+from huenet.measures import FIGURES, METHODS, WIDTHS
 from huenet.summary import AXES
 
-__all__ = ["PAPER", "comparison", "latex", "markdown", "table1", "table1_csv", "text"]
+__all__ = ["PAPER", "comparison", "latex", "markdown", "notes", "past", "table1", "table1_csv", "text"]
 
 # Table 1 of the paper, its seven pairs
 PAPER = np.array(
@@ -28,7 +28,7 @@ PAPER = np.array(
 )
 HEADINGS = ("EMD TAR-SRC", "EMD TAR-OUT", "MI SRC-TAR", "MI SRC-OUT", "MI SRC-OUT without MI loss")
 KEYS = ("emd_target_source", "emd_target_output", "mi_source_target", "mi_source_output", "mi_source_output_without_mi")
-SHOWN = ("emd_hard", "chroma_emd", "mi_hard", "incoherence", "ssim", "lightness")
+SHOWN = (*AXES, "ssim", "lightness")
 
 Table = list[list[str]]
 
@@ -58,7 +58,7 @@ def comparison(results: Mapping[str, Any]) -> Table:
         if name not in results["methods"]:
             continue
         method = results["methods"][name]
-        part = f" ({method['pairs']} of {results['pairs']} pairs)" if method["pairs"] < results["pairs"] else ""
+        part = f" [{method['pairs']} of {results['pairs']} pairs]" if method["pairs"] < results["pairs"] else ""
         wins = results["against"].get(name)
         rows.append(
             [label + part]
@@ -98,7 +98,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         "\n".join(notes(results)),
         "## Beside the baselines",
         _pipes(comparison(results)),
-        WINS,
+        "\n".join([GLOSSARY, WIDTHS_ARE, WINS, *past(results)]),
         "## The paper's own pairs",
         _pipes([["No.", *HEADINGS], *([str(i), *(f"{v:.3f}" for v in row)] for i, row in enumerate(PAPER, 1))]),
     ]
@@ -106,14 +106,18 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 
 def latex(results: Mapping[str, Any]) -> str:
-    """Both tables as LaTeX, without packages."""
+    """Both tables as LaTeX, without packages; the second in two halves, each as wide as a page."""
+    rows = comparison(results)
+    half = 1 + len(AXES)
     return "\n".join(
         [
             _tabular(table1(results)),
             *(f"% {line}" for line in notes(results)),
             "",
-            _tabular(comparison(results)),
-            f"% {WINS}",
+            _tabular([row[:half] for row in rows]),
+            "",
+            _tabular([[row[0], *row[half:]] for row in rows]),
+            *(f"% {line}" for line in (GLOSSARY, WIDTHS_ARE, WINS, *past(results))),
             "",
         ]
     )
@@ -128,6 +132,16 @@ def text(results: Mapping[str, Any]) -> str:
     return "\n".join("  ".join(row).rstrip() for row in aligned)
 
 
+GLOSSARY = (
+    "EMD: circular earth mover's distance of order 2 between histograms of hue, from 0 to 0.5; chroma EMD: each pixel "
+    "weighted by saturation times value. Relative MI: mutual information of the hues of source and result over their "
+    "joint entropy, from 0 to 1. Incoherence: mean difference of hue between neighbours, in turns of the circle, "
+    "weighted by chroma. SSIM of luma and mean absolute change of L* (0 to 100): against the source."
+)
+WIDTHS_ARE = (
+    "The number behind a smooth transport is the deviation, in bins of 256, over which its turn of hue is averaged. "
+    "Plain transport goes by the histograms of hue, chroma transport by those weighted by chroma."
+)
 WINS = "Wins: share of the pairs on which Hue-Net has a better figure than the method of the row; a tie is half a win."
 
 
@@ -136,14 +150,40 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     found = [
         f"{results['pairs']} pairs, {results['size']} x {results['size']} pixels, from {results['origin']}; K = 256; "
         "means with 95% bootstrap intervals over pairs.",
-        "EMD is circular, of order 2; MI is relative, I / H. Chance: the result's pixels shuffled. Ceiling: the source "
-        "with itself. Soft bins are the paper's; with them even a picture and itself are well below 1.",
+        "SRC: source, TAR: target, OUT: the network's result. EMD: circular, of order 2; 0 is best. MI: relative, "
+        "I / H; more keeps more of the source. Chance: the result's pixels shuffled. Ceiling: the source with itself. "
+        "Soft bins are the paper's; with them even a picture and itself are well below 1.",
     ]
     if not results["ablation"]:
         found.append("The last column is empty: no run without the MI loss was given (--ablation RUN2).")
+    if not results["run"]:
+        found.append(
+            "The weights that come with the package were trained on pictures of Oxford 102 Flowers and Stanford Cars, "
+            "which ones is not recorded: pairs of these may hold some that they have seen."
+        )
     if results["trained_on"]:
-        found.append(f"{results['trained_on']} pairs hold a picture that the network was trained on.")
+        count = results["trained_on"]
+        found.append(f"{count} pair{' holds' if count == 1 else 's hold'} a picture that the network was trained on.")
     return found
+
+
+def past(results: Mapping[str, Any]) -> list[str]:
+    """Where the network lies against smoothed transport that is as close to the target; a sentence a distance."""
+    sentences = []
+    for key, family in (("emd_hard", "plain"), ("chroma_emd", "chroma")):
+        found, distance = results["past"][key], FIGURES[key][0]
+        if found:
+            more = "more" if found["mean"] > 0 else "less"
+            sentences.append(
+                f"At the network's {distance}, {results['methods']['huenet'][key]['mean']:.3f}, {family} transport of "
+                f"the right width has an incoherence of {found['curve']:.4f} and the network {abs(found['mean']):.4f} "
+                f"{more} (difference, 95%: {found['low']:+.4f} to {found['high']:+.4f})."
+            )
+        else:
+            sentences.append(
+                f"No {family} transport smoothed over {WIDTHS[0]} to {WIDTHS[-1]} bins has the network's {distance}."
+            )
+    return sentences
 
 
 def _columns(bins: str) -> list[tuple[str, str]]:
@@ -174,7 +214,19 @@ def _pipes(rows: Table) -> str:
 
 
 def _tabular(rows: Table) -> str:
-    lines = [" & ".join(row).replace("%", r"\%").replace("L*", "$L^*$") + r" \\" for row in rows]
-    columns = "l" + "r" * (len(rows[0]) - 1)
-    body = [lines[0], r"\hline", *lines[1:], r"\hline"]
-    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\hline", *body, r"\end{tabular}"])
+    """Small, headings in two lines, and intervals below their means: else wider than a page."""
+    halves = [cell.partition(" without " if " without " in cell else " ") for cell in rows[0]]
+    lines = [r"\hline", _line([above for above, _, _ in halves])]
+    lines += [_line([f"{gap.strip()} {below}".strip() for _, gap, below in halves]), r"\hline"]
+    for row in rows[1:]:
+        parts = [cell.partition(" [") for cell in row]
+        lines.append(_line([mean for mean, _, _ in parts]))
+        if any(bracket for _, bracket, _ in parts):
+            lines.append(_line([rf"{{\tiny [{interval}}}" if interval else "" for _, _, interval in parts]))
+    columns = "@{}l" + "r" * (len(rows[0]) - 1) + "@{}"
+    begin = rf"\noindent{{\scriptsize\setlength{{\tabcolsep}}{{2pt}}\begin{{tabular}}{{{columns}}}"
+    return "\n".join([begin, *lines, r"\hline", r"\end{tabular}}"])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells).replace("%", r"\%").replace("L*", "$L^*$") + r" \\"

@@ -42,6 +42,12 @@ def test_rows_appended_at_once_are_all_whole(tmp_path):
     assert sorted(read_rows(tmp_path / "e")) == list(range(400))
 
 
+def test_what_another_process_is_about_to_write_is_not_in_the_way(tmp_path):
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / ".settings.json.1234abcd.part").write_text("{")
+    assert Folder(tmp_path / "e", [("a", "b")], {}).rows() == {}
+
+
 def test_pairs_of_other_names_for_the_same_pictures_are_another_evaluation(tmp_path):
     Folder(tmp_path / "e", [("a", "b")], {"model": "x"})
     with pytest.raises(EvaluationError, match="pairs"):

@@ -17,7 +17,7 @@ from skimage.color import rgb2lab
 from huenet.baselines import apply_displacement, hue_transport
 from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
 from huenet.images import read_square
-from huenet.measures import FIGURES, METHODS, figures, outputs
+from huenet.measures import FIGURES, METHODS, WIDTHS, figures, outputs
 from huenet.metrics import hue_emd, incoherence
 
 torch.set_num_threads(1)
@@ -115,16 +115,22 @@ def test_every_method_keeps_its_promise(pair):
     assert list(made) == [name for name in METHODS if name in made]
     distance = {name: hue_emd(picture[0], target[0]) for name, picture in made.items()}
     assert distance["transport"] == pytest.approx(0, abs=1e-3)
+    assert distance["linear"] == pytest.approx(0, abs=1e-3)
+    hue, moved = source[0].ravel(), made["linear"][0].ravel()
+    assert (np.diff(moved[np.lexsort((moved, hue))]) >= 0).all()  # monotone, without a cut but at red
     assert max(distance["smooth8"], distance["rotation"]) < distance["identity"]
     assert distance["smooth8"] < distance["smooth16"]
     by_chroma = {name: hue_emd(made[name][0], target[0], chroma(source), chroma(target)) for name in made}
     assert by_chroma["chroma8"] < by_chroma["smooth8"]
     for name, picture in made.items():
         assert (name == "reinhard") != np.array_equal(picture[1:], source[1:])
-    hists = [np.histogram(hsv[0], 256, (0, 1))[0] / hsv[0].size for hsv in pair]
-    for bins in (8, 16):
-        expected = apply_displacement(source[0], hue_transport(*hists, smooth=bins))
-        np.testing.assert_allclose(made[f"smooth{bins}"][0], expected, atol=1e-6)
+    for width in WIDTHS:
+        for family, weights in (("smooth", [None, None]), ("chroma", [chroma(hsv) for hsv in pair])):
+            hists = [
+                np.histogram(hsv[0], 256, (0, 1), weights=w)[0] * 1.0 for hsv, w in zip(pair, weights, strict=True)
+            ]
+            expected = apply_displacement(source[0], hue_transport(*hists, smooth=width))
+            np.testing.assert_allclose(made[f"{family}{width}"][0], expected, atol=1e-6)
     assert np.corrcoef(made["reinhard"][2].ravel(), source[2].ravel())[0, 1] > 0.8
     rotated = np.stack([(source[0] + 0.25) % 1, source[1], source[2]])
     np.testing.assert_allclose(outputs(source, rotated, {})["rotation"][0], rotated[0], atol=1e-9)

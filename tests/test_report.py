@@ -22,11 +22,9 @@ from PIL import Image
 from runs import make_pictures, make_run
 
 from huenet import evaluate, report
-from huenet.color import hsv_to_rgb
 from huenet.evaluation import read_pairs
 from huenet.images import read_square
 from huenet.state import MODEL
-from huenet.svg import histograms, lines, points
 
 torch.set_num_threads(1)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -101,6 +99,7 @@ def test_the_page_holds_everything_itself(html, page):
         kind, data = re.fullmatch(r"data:image/(jpeg|png);base64,(.*)", image["src"]).groups()
         picture = Image.open(io.BytesIO(base64.b64decode(data)), formats=[kind])
         assert picture.size == (int(image["width"]), int(image["height"]))
+        assert image["alt"]
 
 
 def test_the_verdict_comes_first_and_the_sections_in_order(place, html, page):
@@ -170,6 +169,19 @@ def test_without_an_evaluation_it_says_how_to_make_one(tmp_path, copy, capsys):
 
 
 @pytest.mark.slow
+def test_the_weights_that_come_with_the_package_have_a_report(tmp_path, monkeypatch, capsys):
+    pictures = make_pictures(tmp_path / "pictures", count=4)
+    monkeypatch.chdir(tmp_path)
+    assert status(evaluate.main, "--data", pictures, "--pairs", 3, "--workers", 1) == 0
+    assert capsys.readouterr().out.endswith("Next: huenet report\n")
+    assert command() == 0
+    text = " ".join(Page((tmp_path / "runs" / "shipped" / "report.html").read_text(encoding="utf-8")).text)
+    assert "the weights that come with the package" in text
+    assert "no metrics.jsonl" in text
+    assert "is not recorded" in text
+
+
+@pytest.mark.slow
 def test_a_run_without_curves_and_with_one_grey_pair_has_a_report(tmp_path):
     pictures = tmp_path / "grey"
     pictures.mkdir()
@@ -184,34 +196,34 @@ def test_a_run_without_curves_and_with_one_grey_pair_has_a_report(tmp_path):
     assert "nan" not in text.lower().split()
 
 
-def test_drawings_place_what_they_are_given():
-    hist = np.zeros(4)
-    hist[1] = 1
-    flat = np.full(4, 0.25)
-    drawn = histograms([hist, flat, flat], "title")
-    corners = re.search(r'class="line0" points="([^"]+)"', drawn)[1].split()
-    heights = [float(corner.split(",")[1]) for corner in corners]
-    assert min(heights[2:4]) == heights[2] < heights[0] == heights[4]
-    curve = lines({"a": [(0, 1.0), (10, 0.5), (20, float("nan")), (30, 0.0)]}, "title")
-    assert len(re.search(r'class="line0" points="([^"]+)"', curve)[1].split()) == 3
-    placed = points({"own": (0.1, 0.2), "<other>": (0.2, 0.1)}, "x", "y")
-    (x1, y1), (x2, y2) = sorted(
-        (float(x), float(y)) for x, y in re.findall(r'circle cx="([\d.]+)" cy="([\d.]+)"', placed)
-    )
-    assert x1 < x2
-    assert y1 < y2  # further down is less
-    assert "<other>" not in placed
+def test_the_charts_hold_what_every_pair_was_measured_by(place, html):
+    results = json.loads((place / "run" / "evaluation" / "results.json").read_text())
+    charts = re.findall(r'<svg[^>]+aria-label="incoherence against[^>]+>(.*?)</svg>', html)
+    assert len(charts) == 2
+    for chart in charts:
+        names = [name for _, name in re.findall(r'<g class="(\w+)">.*?>([^<]+)</text></g>', chart)]
+        assert names == ["Hue-Net", "no MI loss", "source", "rotation", "Reinhard", *("4", "8", "16", "32", "64") * 2]
+    x = [float(x) for x in re.findall(r'class="on3"><circle cx="([\d.]+)"', charts[1])]
+    means = [results["methods"][f"chroma{width}"]["chroma_emd"]["mean"] for width in (4, 8, 16, 32, 64)]
+    assert (np.argsort(x) == np.argsort(means)).all()
 
 
-def test_the_gradient_under_the_histograms_is_the_hue_circle():
-    from huenet.svg import HUES
+def luminance(colour):
+    """WCAG 2's relative luminance of #rgb or #rrggbb."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    values = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+    return np.dot([0.2126, 0.7152, 0.0722], linear)
 
-    stops = [float(angle) / 360 for angle in re.findall(r"hsl\((\d+),100%,50%\)", HUES)]
-    assert stops == pytest.approx(np.arange(7) / 6)
-    # between stops both are linear in RGB
-    middle = hsv_to_rgb(np.array([[1 / 12], [1.0], [1.0]]), axis=0)[:, 0]
-    ends = hsv_to_rgb(np.array([[0, 1 / 6], [1.0, 1.0], [1.0, 1.0]]), axis=0)
-    np.testing.assert_allclose(middle, ends.mean(axis=1))
+
+def test_every_colour_of_text_is_readable_by_day_and_by_night(html):
+    schemes = [dict(re.findall(r"--(\w+): (#\w+)", block)) for block in re.findall(r":root \{(.*?)\}", html, re.DOTALL)]
+    assert len(schemes) == 3  # light, dark, paper
+    for scheme in schemes:
+        for name in ("text", "soft", "a", "b", "c", "d", "good", "bad"):
+            for back in ("back", "panel"):
+                light, dark = sorted((luminance(scheme[name]), luminance(scheme[back])), reverse=True)
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, name  # WCAG 2, AA
 
 
 # The page in a frame of the width to try, because a browser without a screen has a least width of its own.
@@ -222,6 +234,7 @@ addEventListener("load", () => {{
   const found = {{
     width: frame.contentWindow.innerWidth, scroll: page.documentElement.scrollWidth, images: page.images.length,
     wide: all.filter(e => place(e).right > frame.contentWindow.innerWidth + 1).map(e => e.outerHTML),
+    tables: [...page.querySelectorAll(".wide")].map(e => e.scrollWidth - e.clientWidth),
     broken: [...page.images].filter(i => !i.naturalWidth || place(i).width < 30).length,
     verdict: [place(page.querySelector(".verdict")).top, place(page.querySelector(".verdict")).bottom],
   }};
@@ -247,6 +260,8 @@ def test_a_browser_shows_it_without_sideways_scrolling(html, tmp_path, width):
     assert found["scroll"] <= width
     assert found["wide"] == []
     assert found["broken"] == 0
+    assert len(found["tables"]) == 2
+    assert width < 1280 or max(found["tables"]) <= 0  # on a phone they scroll by themselves
     assert found["images"] > 60
     assert found["verdict"][0] < 150
     assert found["verdict"][1] < 900  # on the first screen, whole

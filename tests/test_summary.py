@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from huenet.measures import FIGURES, METHODS
-from huenet.summary import AXES, LEAST_PAIRS, RIVALS, intervals, summarize, verdict
+from huenet.summary import AXES, CURVES, LEAST_PAIRS, RIVALS, against, intervals, past_curve, summarize, verdict
 
 torch.set_num_threads(1)
 
@@ -75,7 +75,10 @@ CLOSER = {"emd_hard": -0.2, "chroma_emd": -0.2}
         ("behind", {"huenet": CLOSER, "smooth8": {**CLOSER, "incoherence": -0.1}}),
         ("behind", {"huenet": CLOSER, "reinhard": {"emd_hard": -0.3, "chroma_emd": -0.2}}),
         ("behind", {"huenet": CLOSER, "smooth8": {**CLOSER, "mi_hard": 0.1}, "chroma8": {"emd_hard": 0.1}}),
-        ("ahead", {"huenet": CLOSER, "chroma8": {**CLOSER, "mi_hard": -0.2}, "reinhard": {**CLOSER, "mi_hard": -0.2}}),
+        ("behind", {"huenet": CLOSER, "chroma32": {**CLOSER, "incoherence": -0.1}, "chroma4": {"mi_hard": -0.2}}),
+        ("ahead", {"huenet": CLOSER, "chroma32": {**CLOSER, "mi_hard": -0.2}, "reinhard": {**CLOSER, "mi_hard": -0.2}}),
+        # past another smoothed transport, but not past the one that it starts from
+        ("mixed", {"huenet": CLOSER, "chroma8": {**CLOSER, "mi_hard": -0.2}, "chroma32": CLOSER}),
         ("mixed", {"huenet": CLOSER, "chroma8": {"emd_hard": -0.3, "chroma_emd": -0.1}, "reinhard": {}}),
         ("mixed", {"huenet": CLOSER, "chroma8": {**CLOSER, "mi_hard": -0.2, "incoherence": -0.2}}),
         ("mixed", {"huenet": CLOSER, "smooth8": {"emd_hard": -0.3, "chroma_emd": -0.1}}),
@@ -88,12 +91,13 @@ CLOSER = {"emd_hard": -0.2, "chroma_emd": -0.2}
 def test_the_verdict_follows_the_figures(kind, shifts):
     found = verdict(summarize(rows_of(identity={"mi_hard": 0.2, "incoherence": -0.15}, **shifts)))
     assert found.kind == kind
-    named = {name for name in shifts if METHODS[name].lower() in found.text.lower()}
+    phrases = {"smooth8": "plain transport smoothed over 8 bins", "chroma32": "chroma transport smoothed over 32 bins"}
+    named = {name for name in shifts if phrases.get(name, METHODS[name]).lower() in found.text.lower()}
     if kind == "behind":
-        assert named == {"smooth8" if "smooth8" in shifts else "reinhard"}
+        assert named == {"smooth8", "chroma32", "reinhard"} & set(shifts)
         assert "training does not pay" in found.text
     if kind == "ahead":
-        assert named == {"chroma8", "reinhard"}
+        assert named == {"chroma32", "reinhard"}
     if kind == "mixed":
         assert named == {"reinhard"} & set(shifts)
 
@@ -121,10 +125,63 @@ def test_the_axes_of_the_verdict_are_figures_with_a_better_end():
 def test_chance_alone_gives_no_verdict():
     """Methods that differ by noise alone: hardly any evaluation may find one of them better or worse."""
     names = {name: {} for name in ("identity", "huenet", *RIVALS)}
-    found = [summarize(rows_of(30, seed, **names))["against"] for seed in range(40)]
+    found = []
+    for seed in range(40):
+        rows = rows_of(30, seed, **names)
+        found.append({name: against(rows, name) for name in RIVALS})
     sure, plain = (
         np.mean([any(one[r][k][low] > 0 or one[r][k][high] < 0 for r in RIVALS for k in AXES) for one in found])
         for low, high in (("sure_low", "sure_high"), ("low", "high"))
     )
     assert sure <= 0.1
     assert plain > 0.5  # each interval by itself
+
+
+def test_the_verdict_names_the_widths_of_a_family_together():
+    closer = {**CLOSER, "incoherence": -0.1}
+    rivals = {"smooth4": closer, "chroma8": closer, "chroma16": closer, "chroma64": closer, "linear": closer}
+    text = verdict(summarize(rows_of(identity={}, huenet=CLOSER, **rivals))).text
+    plain, chroma = "plain transport smoothed over 4 bins", "chroma transport smoothed over 8, 16 and 64 bins"
+    assert f"Exact linear transport, {plain} and {chroma}, which need no training, are each better" in text
+
+
+def curve_rows(distance, incoherence, widths=((0.1, 0.05), (0.2, 0.03), (0.3, 0.02), (0.4, 0.02), (0.5, 0.01))):
+    """Pairs whose smoothed transports lie at `widths`; the network's figures are given pair by pair."""
+    figures = dict.fromkeys(FIGURES, 0.5)
+    rows = []
+    for x, y in zip(distance, incoherence, strict=True):
+        row = {
+            name: {**figures, key: at[0], "incoherence": at[1]}
+            for key in CURVES
+            for name, at in zip(CURVES[key], widths, strict=True)
+        }
+        rows.append({**row, "huenet": {**figures, "emd_hard": x, "chroma_emd": x, "incoherence": y}})
+    return rows
+
+
+@pytest.mark.parametrize("key", CURVES)
+def test_past_the_curve_is_the_height_above_the_line_between_two_widths(key, rng):
+    noise = rng.normal(0, 0.01, 30)
+    noise -= noise.mean()
+    found = past_curve(curve_rows(np.full(30, 0.175), 0.03 + noise), key)
+    assert found["curve"] == pytest.approx(0.03 + 0.02 / 4)
+    assert found["mean"] == pytest.approx(-0.005)
+    spread = np.std(noise) / np.sqrt(30)  # the curve itself does not vary here
+    assert found["low"] == pytest.approx(-0.005 - 1.96 * spread, abs=0.15 * spread)
+    assert found["high"] == pytest.approx(-0.005 + 1.96 * spread, abs=0.15 * spread)
+    # distances whose mean alone is on the line
+    assert past_curve(curve_rows([0.05, 0.30], [0.03, 0.03]), key)["curve"] == pytest.approx(0.035)
+
+
+def test_past_the_curve_is_not_said_beyond_its_ends_or_without_it():
+    for distance in (0.09, 0.51):
+        assert past_curve(curve_rows([distance] * 3, [0.03] * 3), "emd_hard") is None
+    rows = curve_rows([0.2] * 3, [0.03] * 3)
+    del rows[1]["smooth16"]
+    assert past_curve(rows, "emd_hard") is None
+    assert past_curve(rows, "chroma_emd") is not None
+
+
+def test_past_the_curve_an_order_of_distances_other_than_that_of_the_widths_is_none_the_worse():
+    widths = ((0.5, 0.01), (0.2, 0.03), (0.3, 0.02), (0.4, 0.02), (0.1, 0.05))
+    assert past_curve(curve_rows([0.175], [0.03], widths), "emd_hard")["curve"] == pytest.approx(0.035)

@@ -1,0 +1,118 @@
+"""Sections of the report, each from figures and pictures that are made up for it."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("skimage")
+
+from PIL import Image
+
+from huenet import raster, sections
+from huenet.color import rgb_to_hsv
+from huenet.config import from_preset
+from huenet.measures import FIGURES
+from huenet.summary import summarize
+
+NAMES = [f"{i}.png" for i in range(25)]
+
+
+def pictures(html):
+    """The pictures of a piece of the page, uint8 (H, W, 3), by their descriptions."""
+    found = re.findall(r'<img src="data:image/\w+;base64,([^"]+)"[^>]* alt="([^"]+)"', html)
+    return {alt: np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data, alt in found}
+
+
+def hue_and_value(pixels):
+    hsv = rgb_to_hsv(pixels / 255.0, axis=-1)
+    return np.median(hsv[..., 0]), np.median(hsv[..., 2])
+
+
+@pytest.fixture
+def evidence(monkeypatch, rng):
+    """Plain pictures, each of its own hue and value; a network that gives the target's hue, a twelfth further on."""
+    monkeypatch.setattr(sections, "output_hue", lambda _, source, target: (target[0] + 1 / 12) % 1)
+    hsv = [np.broadcast_to(np.reshape((i / 40, 1, 0.4 + i / 50), (3, 1, 1)), (3, 32, 32)) for i in range(25)]
+    images = {name: raster._pixels(one).transpose(2, 0, 1) for name, one in zip(NAMES, hsv, strict=True)}
+    rows = []
+    for i in range(25):
+        row = {}
+        for name, shift in (("huenet", 0), ("identity", 0), ("smooth8", -0.2), ("reinhard", 0.2)):
+            row[name] = {key: 0.5 + shift + rng.normal(0, 0.001) for key in FIGURES}
+        row["huenet"] |= {"emd_hard": 0.5 + 0.001 * (i * 7 % 25), "incoherence": 0.5 + 0.001 * (i * 3 % 25)}
+        row["identity"]["incoherence"] = 0.4
+        row["target"] = {key: 0.1 for key in FIGURES if key.startswith(("mi", "floor"))}
+        rows.append(row)
+    results = {"run": "runs/mine", "ablation": None, "origin": "here", "size": 32, "trained_on": 0, "folder": "there"}
+    return sections.Evidence(
+        results={**results, **summarize(rows)},
+        pairs=[(NAMES[i], NAMES[(i + 1) % 25]) for i in range(25)],
+        rows=rows,
+        config=from_preset("default", size=32, width=4),
+        generators={"huenet": None},
+        images=images,
+        curves=[],
+        optimize=0,
+    )
+
+
+def test_marks_say_who_is_reliably_better(evidence):
+    rows = re.findall(r"<tr.*?</tr>", sections.baselines(evidence))
+    # EMD, chroma EMD, relative MI, incoherence, SSIM, L*: less is better in all but two
+    marks = {re.search("<td>([^<]+)", row)[1]: re.findall("span class=(up|down)", row) for row in rows[1:]}
+    assert marks["plain transport, smooth 8"] == ["up", "up", "down", "up", "down", "up"]
+    assert marks["Reinhard"] == ["down", "down", "up", "down", "up", "down"]
+    assert marks["Hue-Net (this run)"] == []
+
+
+def test_the_matrix_has_a_row_for_each_source_and_a_column_for_each_target(evidence):
+    found = pictures(sections.matrix(evidence))
+    assert len(found) == 5 + 5 * 6
+    labels = [*(f"target {name}" for name in NAMES[1:6])]
+    for source in NAMES[:5]:
+        labels += [f"source {source}", *(f"{source} with {target}" for target in NAMES[1:6])]
+    assert list(found) == labels
+    hue, value = hue_and_value(found["3.png with 5.png"])
+    assert hue == pytest.approx(5 / 40 + 1 / 12, abs=0.01)
+    assert value == pytest.approx(0.4 + 3 / 50, abs=0.02)
+
+
+def test_a_picture_with_itself_shows_what_the_network_turns(evidence):
+    html = sections.itself(evidence)
+    assert re.findall(r"hue turned by ([\d.]+)°", html) == ["30.0"] * 6
+    found = pictures(html)
+    assert hue_and_value(found["4.png"])[0] == pytest.approx(0.1, abs=0.01)
+    assert hue_and_value(found["4.png with itself"])[0] == pytest.approx(0.1 + 1 / 12, abs=0.01)
+
+
+def test_the_worst_pairs_are_the_worst(evidence):
+    shown = [int(i) for i in re.findall(r"<figcaption>(\d+).png with", sections.worst(evidence))]
+    far = sorted(range(25), key=lambda i: -(i * 7 % 25))[:5]
+    rough = [i for i in sorted(range(25), key=lambda i: -(i * 3 % 25)) if i not in far][:5]
+    assert shown == [*far, *rough]
+
+
+def test_a_joint_histogram_has_the_source_across_and_the_other_up():
+    hue = np.full((16, 16), 0.25)
+    (drawn,) = pictures(raster.joint_histogram(hue, hue + 0.5, "name")).values()
+    light = drawn[:-6, 6:].astype(int).sum(axis=2)  # without the strips of hue
+    row, column = np.unravel_index(light.argmax(), light.shape)
+    assert column / 96 == pytest.approx(0.25, abs=0.02)
+    assert 1 - row / 96 == pytest.approx(0.75, abs=0.02)
+    bottom = rgb_to_hsv(drawn[-3, 6:] / 255.0, axis=-1)[:, 0]
+    left = rgb_to_hsv(drawn[:-6, 3] / 255.0, axis=-1)[:, 0]
+    np.testing.assert_allclose(bottom, (np.arange(96) + 0.5) / 96, atol=0.01)
+    np.testing.assert_allclose(left[::-1], bottom)
+
+
+def test_photographs_keep_their_colour_at_full_resolution():
+    stripes = np.ones((3, 16, 16))
+    stripes[0] = 0.5 * (np.arange(16) % 2)  # red and cyan, a pixel each
+    (drawn,) = pictures(raster.photograph(stripes, "a caption")).values()
+    hue = rgb_to_hsv(drawn / 255.0, axis=-1)[..., 0]
+    turns = hue - stripes[0]
+    assert np.abs(turns - np.round(turns)).max() < 0.05

@@ -1,0 +1,96 @@
+"""The tables of an evaluation: even rows, LaTeX that compiles and fits a page, sentences true to the figures."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("skimage")
+
+from huenet import tables
+from huenet.measures import FIGURES, METHODS
+from huenet.summary import summarize, verdict
+
+
+@pytest.fixture
+def results(rng):
+    """Every method on thirty pairs, gradient descent on four of them."""
+    rows = []
+    for i in range(30):
+        names = [name for name in METHODS if name != "optimize" or i < 4]
+        rows.append({name: dict(zip(FIGURES, rng.random(len(FIGURES)), strict=True)) for name in names})
+        rows[-1]["target"] = {key: 0.5 for key in FIGURES if key.startswith(("mi", "floor"))}
+    found = {
+        "run": "runs/mine",
+        "ablation": "runs/other",
+        "origin": "a_folder & 50% more",
+        "size": 128,
+        "trained_on": 0,
+        **summarize(rows),
+    }
+    return {**found, "verdict": verdict(found)._asdict()}
+
+
+def test_every_method_has_a_row_and_every_row_as_many_cells(results):
+    for table in (tables.table1(results), tables.comparison(results)):
+        assert len({len(row) for row in table}) == 1
+    labels = [row[0] for row in tables.comparison(results)[1:]]
+    assert [label.partition(" [")[0] for label in labels] == list(METHODS.values())
+    assert labels[-1].endswith(" [4 of 30 pairs]")
+
+
+def test_chance_and_ceiling_stand_below_what_they_belong_to(results):
+    for bins in ("hard", "soft"):
+        own, chance, ceiling = (row for row in tables.table1(results) if row[0].endswith(f"{bins} bins"))
+        methods = ("target", "huenet", "without_mi")
+        assert [cell.partition(" ")[0] for cell in own[3:]] == [mean(results, name, f"mi_{bins}") for name in methods]
+        assert chance[1:] == ["", "", *(mean(results, name, f"floor_{bins}") for name in methods)]
+        assert ceiling[1:] == ["", "", *[mean(results, "identity", f"mi_{bins}")] * 3]
+
+
+def mean(results, method, figure):
+    return f"{results['methods'][method][figure]['mean']:.3f}"
+
+
+def test_latex_has_even_rows_and_no_character_that_it_would_take_for_its_own(results):
+    found = tables.latex(results)
+    blocks = re.findall(r"\\begin\{tabular\}\{@\{\}(\w+)@\{\}\}\n(.*?)\\end\{tabular\}", found, re.DOTALL)
+    assert len(blocks) == 3
+    for columns, body in blocks:
+        rows = [line for line in body.splitlines() if line != r"\hline"]
+        assert {line.count("&") for line in rows} == {len(columns) - 1}
+        assert all(line.endswith(r" \\") and not line.startswith("[") for line in rows)
+        assert not re.search(r"(?<!\\)[%_#]", body)
+    outside = re.sub(r"\\noindent\{.*?\\end\{tabular\}\}", "", found, flags=re.DOTALL)
+    assert all(line.startswith("%") for line in outside.splitlines() if line)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex to compile the tables with")
+def test_latex_compiles_and_fits_the_narrowest_page(results, tmp_path):
+    (tmp_path / "tables.tex").write_text(tables.latex(results))
+    (tmp_path / "page.tex").write_text(r"\documentclass{article}\begin{document}\input{tables}\end{document}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert made.returncode == 0, made.stdout[-2000:]
+    assert "Overfull" not in made.stdout
+
+
+@pytest.mark.parametrize(("mean", "word"), [(0.002, "more"), (-0.002, "less")])
+def test_a_sentence_says_on_which_side_of_the_curve_the_network_is(results, mean, word):
+    past = {"curve": 0.02, "mean": mean, "low": mean - 0.001, "high": mean + 0.001}
+    plain, chroma = tables.past({**results, "past": {"emd_hard": past, "chroma_emd": None}})
+    assert f"{results['methods']['huenet']['emd_hard']['mean']:.3f}, plain transport" in plain
+    assert f"an incoherence of 0.0200 and the network 0.0020 {word} " in plain
+    assert f"({mean - 0.001:+.4f} to {mean + 0.001:+.4f})" in plain.replace("difference, 95%: ", "")
+    assert chroma == "No chroma transport smoothed over 4 to 64 bins has the network's chroma EMD."
+
+
+def test_the_terminal_shows_means_in_columns(results):
+    lines = tables.text(results).splitlines()
+    assert len(lines) == 1 + len(METHODS)
+    assert len({line.rindex(line.split()[-1]) + len(line.split()[-1]) for line in lines}) == 1
+    assert f"{np.round(results['methods']['reinhard']['ssim']['mean'], 3):.3f}" in tables.text(results)
