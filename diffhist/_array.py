@@ -54,6 +54,15 @@ def compiler(array: Array) -> Any:
     return None
 
 
+def kernels(array: Array) -> Any:
+    """The module of fused kernels for the device that an array is on, or None."""
+    if is_torch(array) and array.device.type != "cpu":
+        from diffhist import _torch
+
+        return _torch.kernels(array.device)
+    return None
+
+
 def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
     """The namespace of the arrays, after checking that they are floating and live in one place.
 
