@@ -112,9 +112,11 @@ def _scale(axes: Sequence[Axis], orders: Sequence[int]) -> float:
 
 
 def _folded(table: torch.Tensor, tiles: Sequence[Tiles]) -> torch.Tensor:
-    table = table[(slice(None), *[slice(t.size) for t in tiles])]
-    table = fold(xp, table, tiles[-1].axis, tiles[-1].pad)
-    return table if len(tiles) == 1 else fold(xp, table.mT, tiles[0].axis, tiles[0].pad).mT
+    table = table[:, : tiles[0].size]
+    if len(tiles) == 1:
+        return fold(xp, table, tiles[0].axis, tiles[0].pad)
+    table = fold(xp, table[:, :, : tiles[1].size], tiles[1].axis, tiles[1].pad)
+    return fold(xp, table.mT, tiles[0].axis, tiles[0].pad).mT
 
 
 def _windows(

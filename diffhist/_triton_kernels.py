@@ -9,7 +9,7 @@ import triton.language as tl
 
 
 @triton.jit
-def _place(x, low, per_bin, bins, BOUNDARY: tl.constexpr):
+def place(x, low, per_bin, bins, BOUNDARY: tl.constexpr):
     """x in bins, brought into the range as the boundary says, and the sign of the derivative: -1 in a mirror."""
     u = (x.to(tl.float32) - low) * per_bin
     sign = tl.full(u.shape, 1.0, tl.float32)
@@ -25,7 +25,7 @@ def _place(x, low, per_bin, bins, BOUNDARY: tl.constexpr):
 
 
 @triton.jit
-def _cell(u, bins, reach, BOUNDARY: tl.constexpr):
+def bin_of(u, bins, reach, BOUNDARY: tl.constexpr):
     """The bin that u is in, where NaN is in the first one; under an open boundary, not further out than it is seen."""
     if BOUNDARY == 0:
         least = -reach - 1.0
@@ -39,7 +39,7 @@ def _cell(u, bins, reach, BOUNDARY: tl.constexpr):
 
 
 @triton.jit
-def _mass(c, sharp, tail, ORDER: tl.constexpr):
+def mass(c, sharp, tail, ORDER: tl.constexpr):
     """Mass in a bin of a kernel at c bins from its middle, or its derivative; sharp = 1 / W, tail = exp(-1 / W).
 
     sigmoid(c + 1/2) - sigmoid(c - 1/2), in units of W, by one exponential and one division.
@@ -62,12 +62,12 @@ def _mass(c, sharp, tail, ORDER: tl.constexpr):
 
 
 @triton.jit
-def _turned(w, sign, ORDER: tl.constexpr):
+def turned(w, sign, ORDER: tl.constexpr):
     return w * sign if ORDER % 2 == 1 else w
 
 
 @triton.jit
-def _compensated(sums, lost, more):
+def compensated(sums, lost, more):
     """sums + more by Kahan's rule: many equal terms neither stagnate nor round in one direction."""
     more = more - lost
     total = sums + more
@@ -82,11 +82,11 @@ def locate(keys, x, y, pixels, N, low_x, per_x, sharp_x, tail_x, bins_x, reach_x
     """The tile, over all rows, in which each pixel's bins begin."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = i < pixels
-    u, _ = _place(tl.load(x + i, there, 0.0), low_x, per_x, bins_x, BOUNDARY_X)
-    tile = (_cell(u, bins_x, reach_x, BOUNDARY_X).to(tl.int32) + (pad_x - reach_x)) // TAPS_X
+    u, _ = place(tl.load(x + i, there, 0.0), low_x, per_x, bins_x, BOUNDARY_X)
+    tile = (bin_of(u, bins_x, reach_x, BOUNDARY_X).to(tl.int32) + (pad_x - reach_x)) // TAPS_X
     if y is not None:
-        v, _ = _place(tl.load(y + i, there, 0.0), low_y, per_y, bins_y, BOUNDARY_Y)
-        below = (_cell(v, bins_y, reach_y, BOUNDARY_Y).to(tl.int32) + (pad_y - reach_y)) // TAPS_Y
+        v, _ = place(tl.load(y + i, there, 0.0), low_y, per_y, bins_y, BOUNDARY_Y)
+        below = (bin_of(v, bins_y, reach_y, BOUNDARY_Y).to(tl.int32) + (pad_y - reach_y)) // TAPS_Y
         tile = tile * count_y + below
     tl.store(keys + i, (i // N * per_row + tile).to(keys.dtype.element_ty), there)
 
@@ -116,22 +116,22 @@ def spread(partial, order, owner, starts, first, x, y, w, low_x, per_x, sharp_x,
             n = start + tl.arange(0, BLOCK)
             there = n < end
             i = tl.load(order + n, there, 0)
-            u, sign = _place(tl.load(x + i, there, 0.0), low_x, per_x, bins_x, BOUNDARY_X)
-            weight = _turned(tl.where(there, 1.0, 0.0), sign, ORDER_X)
+            u, sign = place(tl.load(x + i, there, 0.0), low_x, per_x, bins_x, BOUNDARY_X)
+            weight = turned(tl.where(there, 1.0, 0.0), sign, ORDER_X)
             if w is not None:
                 weight = weight * tl.load(w + i, there, 0.0).to(tl.float32)
             if y is not None:
-                v, sign = _place(tl.load(y + i, there, 0.0), low_y, per_y, bins_y, BOUNDARY_Y)
-                weight = _turned(weight, sign, ORDER_Y)
+                v, sign = place(tl.load(y + i, there, 0.0), low_y, per_y, bins_y, BOUNDARY_Y)
+                weight = turned(weight, sign, ORDER_Y)
                 c = (u - left)[None, :] - k[:, None] - 0.5
                 d = (v - below)[:, None] - m[None, :] - 0.5
-                of_x = _mass(c, sharp_x, tail_x, ORDER_X) * weight[None, :]
-                of_y = _mass(d, sharp_y, tail_y, ORDER_Y)
-                sums, lost = _compensated(sums, lost, tl.dot(of_x, of_y, input_precision="tf32x3"))
+                of_x = mass(c, sharp_x, tail_x, ORDER_X) * weight[None, :]
+                of_y = mass(d, sharp_y, tail_y, ORDER_Y)
+                sums, lost = compensated(sums, lost, tl.dot(of_x, of_y, input_precision="tf32x3"))
             else:
                 c = (u - left)[:, None] - k[None, :] - 0.5
-                of_x = _mass(c, sharp_x, tail_x, ORDER_X) * weight[:, None]
-                sums, lost = _compensated(sums, lost, tl.sum(of_x, 0))
+                of_x = mass(c, sharp_x, tail_x, ORDER_X) * weight[:, None]
+                sums, lost = compensated(sums, lost, tl.sum(of_x, 0))
         if y is not None:
             cells = k[:, None] * (2 * TAPS_Y) + m[None, :]
             tl.store(partial + table * (4 * TAPS_X * TAPS_Y) + cells, sums)
@@ -173,22 +173,22 @@ def gather(seen, h, x, y, pixels, N, scale, low_x, per_x, sharp_x, tail_x, bins_
     """The padded histogram, seen through the kernel at each pixel."""
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     there = i < pixels
-    u, sign = _place(tl.load(x + i, there, 0.0), low_x, per_x, bins_x, BOUNDARY_X)
-    cell = _cell(u, bins_x, reach_x, BOUNDARY_X)
+    u, sign = place(tl.load(x + i, there, 0.0), low_x, per_x, bins_x, BOUNDARY_X)
+    cell = bin_of(u, bins_x, reach_x, BOUNDARY_X)
     left = i // N * size_x + (cell.to(tl.int32) + (pad_x - reach_x))
     k = tl.arange(0, TAPS_X)[None, :]
-    of_x = _mass((u - cell)[:, None] + (reach_x - 0.5) - k, sharp_x, tail_x, ORDER_X)
+    of_x = mass((u - cell)[:, None] + (reach_x - 0.5) - k, sharp_x, tail_x, ORDER_X)
     inside = there[:, None] & (k <= 2 * reach_x)
     if y is not None:
-        v, sign_y = _place(tl.load(y + i, there, 0.0), low_y, per_y, bins_y, BOUNDARY_Y)
-        cell = _cell(v, bins_y, reach_y, BOUNDARY_Y)
+        v, sign_y = place(tl.load(y + i, there, 0.0), low_y, per_y, bins_y, BOUNDARY_Y)
+        cell = bin_of(v, bins_y, reach_y, BOUNDARY_Y)
         m = tl.arange(0, TAPS_Y)[None, :]
-        of_y = _mass((v - cell)[:, None] + (reach_y - 0.5) - m, sharp_y, tail_y, ORDER_Y)
+        of_y = mass((v - cell)[:, None] + (reach_y - 0.5) - m, sharp_y, tail_y, ORDER_Y)
         line = (left[:, None] + k) * size_y + (cell.to(tl.int32) + (pad_y - reach_y))[:, None]
         inside = inside[:, :, None] & (m <= 2 * reach_y)[:, None, :]
         values = tl.load(h + (line[:, :, None] + m[:, None, :]), inside, 0.0)
         total = tl.sum(tl.sum(values * of_x[:, :, None], 1) * of_y, 1)
-        total = _turned(total, sign_y, ORDER_Y)
+        total = turned(total, sign_y, ORDER_Y)
     else:
         total = tl.sum(tl.load(h + (left[:, None] + k), inside, 0.0) * of_x, 1)
-    tl.store(seen + i, _turned(total, sign, ORDER_X) * scale, there)
+    tl.store(seen + i, turned(total, sign, ORDER_X) * scale, there)
