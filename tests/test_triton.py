@@ -20,10 +20,20 @@ TYPES = {torch.float32: "*fp32", torch.float16: "*fp16", torch.int16: "*i16", to
 KERNELS = ("locate", "spread", "combine", "gather")
 
 
-def test_in_the_interpreter():
+def test_in_the_interpreter(request):
     """The interpreter is chosen when Triton is imported: a process of its own."""
     tests = Path(__file__).with_name("interpreted.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        request.config.option.markexpr,
+        str(tests),
+    ]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tests.parent.parent)
     assert done.returncode == 0, done.stdout + done.stderr
