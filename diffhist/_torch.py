@@ -14,11 +14,12 @@ from diffhist._kernel import Axis
 
 __all__ = ["apply", "gather", "is_compiling", "kernels", "spread", "vjp"]
 
+OLDEST_TRITON = (3, 5)  # 3.2 ends the process over these kernels; those between have not been tried
 FUSED = True  # False turns the fused kernels off: benchmarks.gpu measures with and without them
 
 
 def kernels(device: torch.device) -> Any:
-    """The module of fused kernels, where they run: on NVIDIA's devices from Ampere on, with Triton installed."""
+    """The module of fused kernels, where they run: on NVIDIA's devices from Ampere on, with a recent Triton."""
     return _kernels_on(device) if FUSED else None
 
 
@@ -27,10 +28,12 @@ def _kernels_on(device: torch.device) -> Any:
     if device.type != "cuda" or torch.version.cuda is None or torch.cuda.get_device_capability(device) < (8, 0):
         return None
     try:
+        import triton
+
         from diffhist import _triton
     except ImportError:
         return None
-    return _triton
+    return _triton if tuple(int(n) for n in triton.__version__.split(".")[:2]) >= OLDEST_TRITON else None
 
 
 def _plainly(tensors: tuple[torch.Tensor, ...], fun: Callable[..., Any], *args: Any) -> Any:

@@ -67,7 +67,7 @@ def fused(cuda):
 
     module = _torch.kernels(cuda.zeros(1, device="cuda").device)
     if module is None:
-        pytest.skip("no Triton, or a device older than Ampere")
+        pytest.skip("no Triton of late, or a device older than Ampere")
     return module
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch")
-triton = pytest.importorskip("triton")
+triton = pytest.importorskip("triton", "3.5")
 
-from diffhist import _triton  # noqa: E402
+from diffhist import _torch, _triton  # noqa: E402
 from diffhist._kernel import Axis  # noqa: E402
 
 TYPES = {torch.float32: "*fp32", torch.float16: "*fp16", torch.int16: "*i16", torch.int32: "*i32", torch.int64: "*i64"}
@@ -37,6 +37,24 @@ def test_in_the_interpreter(request):
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tests.parent.parent)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_devices_without_the_kernels(monkeypatch):
+    """Array code is what remains, without a complaint."""
+    ampere, turing = (torch.device("cuda", n) for n in (0, 1))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0) if device == ampere else (7, 5))
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    ask = _torch._kernels_on.__wrapped__  # what it answers is kept
+    assert ask(ampere) is _triton
+    assert ask(turing) is ask(torch.device("cpu")) is None
+    with monkeypatch.context() as older:
+        older.setattr(triton, "__version__", "3.4.1")
+        assert ask(ampere) is None
+    with monkeypatch.context() as missing:
+        missing.setitem(sys.modules, "triton", None)
+        assert ask(ampere) is None
+    monkeypatch.setattr(torch.version, "cuda", None)  # AMD
+    assert ask(ampere) is None
 
 
 class Recorded:
