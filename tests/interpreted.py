@@ -181,6 +181,16 @@ def test_nan_and_infinity(boundary):
         assert_close(soft_histogram(x[2:4], 9, normalize=False), kept.expand(2, -1).numpy(), 1e-6)
 
 
+def test_pixels_far_outside_have_no_gradient_and_read_nothing():
+    x = torch.tensor([-1e30, -5.0, 0.3, 6.0, 1e30])
+    g = torch.arange(1.0, 5.0)
+    for fun in (soft_histogram, lambda x, bins: joint_histogram(x, x, bins).sum(-1)):
+        (found,) = diffhist.vjp(fun, x, bins=4)[1](g)
+        (want,) = diffhist.vjp(fun, x.double(), bins=4)[1](g.double())
+        assert found.nonzero().tolist() == [[2]]
+        assert_close(found, want.numpy())
+
+
 def test_pixels_of_no_weight_do_not_count_even_if_they_are_nan():
     x = torch.tensor([0.1, float("nan"), 0.3], requires_grad=True)
     w = torch.tensor([1.0, 0.0, 1.0], requires_grad=True)
