@@ -36,6 +36,8 @@ def test_in_the_interpreter(request):
     ]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tests.parent.parent)
+    if done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
+        pytest.skip(f"Triton {triton.__version__} does not interpret with this NumPy")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
