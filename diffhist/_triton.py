@@ -9,7 +9,7 @@ than pixels / chunk + tiles. Gathering has no conflicts and needs no sort: a pix
 
 An estimate by counting, no measurement: with windows of 32 x 32 bins (the default bandwidth), a pixel costs 64 masses
 (an exponential and a division each) and 3 x 1024 multiply-adds in TF32 forward; 225 reads from cache and, since threads
-share no masses, about 270 of them backward. Beyond the inputs and the result, memory holds some 26 bytes a pixel for
+share no masses, about 270 of them backward. Beyond the inputs and the result, memory holds some 30 bytes a pixel for
 the sort and 4 times the table.
 """
 

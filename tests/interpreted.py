@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from numpy.testing import assert_allclose
 
 import diffhist
-from diffhist import _evaluate, _triton, joint_histogram, mi_distance, soft_histogram, squared_emd
+from diffhist import _evaluate, _triton, joint_histogram, soft_histogram
 
 torch.set_num_threads(1)
 
@@ -281,21 +281,6 @@ def test_compiled(rng, used):
     used.clear()
     assert_close(torch.autograd.grad(compiled(x), x)[0], want.numpy(), 1e-6)
     assert {"spread", "gather"} <= set(used)
-
-
-def test_losses_of_hue(rng, used):
-    x, y = (torch.from_numpy(rng.random((2, 200)).astype(np.float32)) for _ in range(2))
-    options = {"bins": 16, "boundary": "circular"}
-
-    def loss(x, y):
-        emd = squared_emd(soft_histogram(x, **options), soft_histogram(y, **options), circular=True)
-        return (emd + mi_distance(joint_histogram(x, y, **options))).sum()
-
-    value, gradient = diffhist.value_and_grad(loss)(x, y)
-    want, slope = diffhist.value_and_grad(loss)(x.double(), y.double())
-    torch.testing.assert_close(value.double(), want, rtol=1e-5, atol=0)
-    assert_close(gradient, slope.numpy(), 1e-4)
-    assert set(used) == {"spread", "gather"}
 
 
 # What they leave to array code
