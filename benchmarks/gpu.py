@@ -7,12 +7,13 @@ EMD, forward and backward, beside the dense formula and beside what no method ca
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ import numpy as np
 import torch
 
 import diffhist
-from benchmarks import cases, dense, machine, peers
+from benchmarks import cases, dense, machine, peers, train_step
 from benchmarks.cases import Case
+from diffhist import _torch
+from huenet.config import Config, from_preset
 
 REPEATS = 20
 BAND = 11  # bins that a pixel meets on each axis, to a few parts in a million at W = L / 2.5
@@ -40,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{folder} holds results already; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     record = take(torch.device("cuda"), Case("mi", batch=32, content="hue"))
+    record["training step"] = training(from_preset(preset="paper", batch_size=32, device="cuda"))
     record["environment"] = machine.describe() | {"device": torch.cuda.get_device_name(), "CUDA": torch.version.cuda}
     (folder / "gpu.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=1))
@@ -52,19 +56,49 @@ def take(device: torch.device, case: Case) -> dict[str, Any]:
     for task in cases.TASKS:
         for content in ("hue", "noise", "one hue"):
             x, y, goal = _inputs(device, dataclasses.replace(case, task=task), content)
-            rows[f"{task}, {content}"] = _measured(ours(task, case, y, goal), x)
+            for name, fused in ways(device).items():
+                with kernels(fused):
+                    rows[f"{task}, {content}, {name}"] = _measured(ours(task, case, y, goal), x)
             if content == "hue":
                 rows[f"{task}, {content}, dense, image by image"] = _measured(plain(task, case, y, goal), x)
                 rows[f"{task}, {content}, dense, the batch at once"] = _measured(mapped(task, case, y, goal), x)
     floors = {"reading": reading_floor(device, case), "arithmetic": arithmetic_floor(device, case)}
-    hue, slow = rows["mi, hue"], rows["mi, hue, dense, image by image"]
-    ratios = {
-        "MI: dense / diffhist": slow["ms"] / hue["ms"],
-        "MI: diffhist / dearer floor": hue["ms"] / max(floors.values()),
-        "MI: one hue / noise": rows["mi, one hue"]["ms"] / rows["mi, noise"]["ms"],
-        "EMD: one hue / noise": rows["emd, one hue"]["ms"] / rows["emd, noise"]["ms"],
-    }
+    ratios: dict[str, float] = {}
+    slow = rows["mi, hue, dense, image by image"]["ms"]
+    for name in ways(device):
+        ms = {key.removesuffix(f", {name}"): row["ms"] for key, row in rows.items() if key.endswith(name)}
+        ratios |= {
+            f"MI, {name}: dense / diffhist": slow / ms["mi, hue"],
+            f"MI, {name}: diffhist / dearer floor": ms["mi, hue"] / max(floors.values()),
+            f"MI, {name}: one hue / noise": ms["mi, one hue"] / ms["mi, noise"],
+            f"EMD, {name}: one hue / noise": ms["emd, one hue"] / ms["emd, noise"],
+        }
     return {"case": dataclasses.asdict(case), "rows": rows, "floors, ms": floors, "ratios": ratios}
+
+
+def ways(device: torch.device) -> dict[str, bool]:
+    """How diffhist can evaluate there, and whether that is by its fused kernels."""
+    return {"fused": True, "array code": False} if _torch.kernels(device) else {"array code": False}
+
+
+@contextlib.contextmanager
+def kernels(on: bool) -> Iterator[None]:
+    """diffhist with its fused kernels, or by array code alone."""
+    before, _torch.FUSED = _torch.FUSED, on
+    try:
+        yield
+    finally:
+        _torch.FUSED = before
+
+
+def training(config: Config) -> dict[str, dict[str, float]]:
+    """Milliseconds of a training step and of its losses, and the share of the step that the histogram losses take."""
+    found = {}
+    for name, fused in ways(torch.device(config.device)).items():
+        with kernels(fused):
+            costs = train_step.breakdown(config)
+        found[name] = {**costs, "EMD and MI / step": (costs["EMD"] + costs["MI"]) / costs["step"]}
+    return found
 
 
 def _inputs(device: torch.device, case: Case, content: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

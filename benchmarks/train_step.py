@@ -14,7 +14,7 @@ import torch
 
 from huenet import losses
 from huenet.color import rgb_to_hsv
-from huenet.config import arguments, from_preset
+from huenet.config import Config, arguments, from_preset
 from huenet.processes import Processes
 from huenet.state import State
 from huenet.train import training_step
@@ -34,9 +34,8 @@ def milliseconds(call: Callable[[], object], device: torch.device) -> float:
     return sorted(times[1:])[REPEATS // 2]
 
 
-def main() -> None:
-    """Print the breakdown."""
-    config = from_preset(**{"preset": "default", **arguments(sys.argv[1:])})
+def breakdown(config: Config) -> dict[str, float]:
+    """Milliseconds of a training step, and of each loss in it by itself, forward and backward."""
     processes = Processes(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -51,7 +50,6 @@ def main() -> None:
     with torch.no_grad():
         hue = state.generator(source, target)
     hue.requires_grad_()
-    print(f"{config.preset}, size {config.size}, batch {config.batch_size}, {processes.device}: {step:.1f} ms a step")
     terms = {
         "EMD": lambda: losses.emd_loss(config, hue, source, target),
         "MI": lambda: losses.mi_loss(config, hue, source),
@@ -59,6 +57,16 @@ def main() -> None:
     }
     costs = {name: milliseconds(lambda term=term: term().backward(), processes.device) for name, term in terms.items()}
     costs["EMD + MI"] = costs["EMD"] + costs["MI"]
+    return {"step": step, **costs}
+
+
+def main() -> None:
+    """Print the breakdown."""
+    config = from_preset(**{"preset": "default", **arguments(sys.argv[1:])})
+    costs = breakdown(config)
+    step = costs.pop("step")
+    device = Processes(config.device).device
+    print(f"{config.preset}, size {config.size}, batch {config.batch_size}, {device}: {step:.1f} ms a step")
     for name, cost in costs.items():
         print(f"{name:10} {cost:8.1f} ms forward and backward, {cost / step:6.1%} of the step")
 

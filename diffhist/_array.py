@@ -54,6 +54,15 @@ def compiler(array: Array) -> Any:
     return None
 
 
+def kernels(array: Array) -> Any:
+    """The module of fused kernels for the device that an array is on, or None."""
+    if is_torch(array) and array.device.type != "cpu":
+        from diffhist import _torch
+
+        return _torch.kernels(array.device)
+    return None
+
+
 def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
     """The namespace of the arrays, after checking that they are floating and live in one place.
 
@@ -135,7 +144,20 @@ def divide_or_zero(xp: Any, a: Array, b: Array) -> Array:
 
 def running_sum(xp: Any, a: Array) -> Array:
     """Cumulative sum along the last axis."""
-    return a.cumsum(-1) if is_torch(a) else xp.cumulative_sum(a, axis=-1)  # the latter warns under torch.compile
+    if not is_torch(a):
+        return xp.cumulative_sum(a, axis=-1)
+    if a.is_cuda and sys.modules["torch"].are_deterministic_algorithms_enabled():
+        return doubling_sum(xp, a)  # torch then refuses to take its own
+    return a.cumsum(-1)  # cumulative_sum() warns under torch.compile
+
+
+def doubling_sum(xp: Any, a: Array) -> Array:
+    """Cumulative sum along the last axis, by adding the array to itself at a distance of 1, 2, 4, ..."""
+    step = 1
+    while step < a.shape[-1]:
+        a = xp.concat([a[..., :step], a[..., step:] + a[..., :-step]], axis=-1)
+        step *= 2
+    return a
 
 
 def scatter_add(xp: Any, table: Array, index: Array, values: Array, offset: int = 0) -> Array:

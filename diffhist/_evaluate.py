@@ -2,7 +2,7 @@
 
 Three ways that agree to rounding (the splines to a few parts in a million), chosen by what they cost: bands, splines
 and the dense way. Pixels are walked through in chunks, so that memory beyond the inputs and the tables does not grow
-with their number.
+with their number. On a CUDA device a fourth comes before them, the fused kernels of `_triton`, in the cases it covers.
 """
 
 import functools
@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from diffhist._array import Array, accumulator_dtype, compiler, device, is_mutable, scatter_add, take
+from diffhist._array import Array, accumulator_dtype, compiler, device, is_mutable, kernels, scatter_add, take
 from diffhist._kernel import Axis, Band, dense, depth
 from diffhist._spline import Spline
 
@@ -63,6 +63,8 @@ def spread(
     """sum_i w_i prod_j pi_k^(order_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
     if bridge := compiler(coordinates[0]):
         return bridge.spread(coordinates, weights, axes, orders, dtype)
+    if (fused := kernels(coordinates[0])) and fused.covers(coordinates[0], axes, [orders], dtype):
+        return fused.spread(coordinates, weights, axes, orders)
     ways = _ways(xp, axes, coordinates[0], dtype, [orders])
     done = []
     for rows in _rows(ways, coordinates[0].shape[0]):
@@ -155,6 +157,8 @@ def gather(
     """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
     if bridge := compiler(coordinates[0]):
         return bridge.gather(h, coordinates, axes, orders, dtype)
+    if (fused := kernels(coordinates[0])) and fused.covers(coordinates[0], axes, orders, dtype):
+        return fused.gather(h, coordinates, axes, orders)
     ways = _ways(xp, axes, coordinates[0], dtype, orders)
     h = xp.astype(h, dtype, copy=False)
     if ways is None:

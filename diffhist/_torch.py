@@ -1,5 +1,6 @@
 """The bridge to PyTorch: one autograd Function for each number of arrays, over any primitive."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,28 @@ from diffhist import _evaluate
 from diffhist._autodiff import Call
 from diffhist._kernel import Axis
 
-__all__ = ["apply", "gather", "is_compiling", "spread", "vjp"]
+__all__ = ["apply", "gather", "is_compiling", "kernels", "spread", "vjp"]
+
+OLDEST_TRITON = (3, 5)  # 3.2 ends the process over these kernels; those between have not been tried
+FUSED = True  # False turns the fused kernels off: benchmarks.gpu measures with and without them
+
+
+def kernels(device: torch.device) -> Any:
+    """The module of fused kernels, where they run: on NVIDIA's devices from Ampere on, with a recent Triton."""
+    return _kernels_on(device) if FUSED else None
+
+
+@functools.cache
+def _kernels_on(device: torch.device) -> Any:
+    if device.type != "cuda" or torch.version.cuda is None or torch.cuda.get_device_capability(device) < (8, 0):
+        return None
+    try:
+        import triton
+
+        from diffhist import _triton
+    except ImportError:
+        return None
+    return _triton if tuple(int(n) for n in triton.__version__.split(".")[:2]) >= OLDEST_TRITON else None
 
 
 def _plainly(tensors: tuple[torch.Tensor, ...], fun: Callable[..., Any], *args: Any) -> Any:

@@ -14,6 +14,7 @@ pytest.importorskip("skimage")
 from benchmarks import __main__ as command  # noqa: E402
 from benchmarks import cases, dense, exact, gpu, guard, measure, peers, table  # noqa: E402
 from benchmarks.cases import Case  # noqa: E402
+from huenet.config import from_preset  # noqa: E402
 
 SMALL = {"side": 12, "bins": 16}
 
@@ -210,6 +211,25 @@ def test_gpu_figures_on_a_device_of_another_kind(monkeypatch):
     record = gpu.take(torch.device("cpu"), Case("mi", batch=2, **SMALL))
     assert all(row["ms"] > 0 for row in record["rows"].values())
     assert all(ratio > 0 for ratio in record["ratios"].values())
+    assert {name.split(", ")[1].split(":")[0] for name in record["ratios"]} == {"array code"}  # no kernels on a CPU
+
+
+def test_gpu_training_step(monkeypatch):
+    monkeypatch.setattr(gpu.train_step, "REPEATS", 1)
+    config = from_preset(preset="paper", batch_size=2, size=32, width=4, device="cpu")
+    (costs,) = gpu.training(config).values()
+    assert {"step", "EMD", "MI"} < costs.keys()
+    assert all(cost > 0 for cost in costs.values())
+
+
+def test_gpu_measures_with_and_without_the_kernels(monkeypatch):
+    device = torch.device("cpu")
+    assert gpu.ways(device) == {"array code": False}
+    monkeypatch.setattr(gpu._torch, "_kernels_on", lambda device: "kernels")
+    assert gpu.ways(device) == {"fused": True, "array code": False}
+    with gpu.kernels(False):
+        assert gpu._torch.kernels(device) is None
+    assert gpu._torch.kernels(device) == "kernels"
 
 
 @pytest.mark.parametrize("task", cases.TASKS)

@@ -16,6 +16,12 @@ LOSSES = {
     "weighted": lambda x, y: soft_histogram(x, 64, weights=y),
     "pair": lambda x, y: joint_histogram(x, y, (64, 32), bandwidth=(None, 0.2), boundary=("open", "reflect")),
 }
+TABLES = {
+    "two": lambda x, y: soft_histogram(x, boundary="circular") + soft_histogram(y, bandwidth=0.02),
+    "joint": lambda x, y: joint_histogram(x, y, boundary="circular"),
+    "weighted": lambda x, y: soft_histogram(x, 64, weights=y, normalize=False),
+    "pair": lambda x, y: joint_histogram(x, y, (64, 32), bandwidth=(None, 0.02), boundary=("open", "reflect")),
+}
 every = pytest.mark.parametrize("name", LOSSES)
 
 
@@ -52,6 +58,54 @@ def test_cuda_in_float32_on_images(cuda, name, hues):
     theirs = cuda.autograd.grad(fun(*tensors).sum(), tensors)
     for ours, other in zip(found, theirs, strict=True):
         assert_allclose(ours, to_numpy(other), rtol=0, atol=2e-4 * np.abs(ours).max())
+
+
+@pytest.fixture
+def fused(cuda):
+    """The module of fused kernels, or a skip where they do not run."""
+    from diffhist import _torch
+
+    module = _torch.kernels(cuda.zeros(1, device="cuda").device)
+    if module is None:
+        pytest.skip("no Triton of late, or a device older than Ampere")
+    return module
+
+
+@pytest.mark.parametrize("content", ["photographs", "one hue"])
+@pytest.mark.parametrize("name", TABLES)
+def test_cuda_kernels_agree_with_array_code(cuda, fused, monkeypatch, name, content, hues):
+    arrays = [hues[which].ravel().astype(np.float32) for which in ("astronaut", "coffee")]
+    if content == "one hue":
+        arrays = [np.full_like(a, 0.3) for a in arrays]
+    calls = []
+    for way in ("spread", "gather"):
+        plain = getattr(fused, way)
+        monkeypatch.setattr(fused, way, lambda *args, plain=plain: calls.append(plain.__name__) or plain(*args))
+    results = []
+    for dtype in (cuda.float32, cuda.float64):  # the latter by array code
+        tensors = [cuda.from_numpy(a).cuda().to(dtype).requires_grad_() for a in arrays]
+        out = TABLES[name](*tensors)
+        g = cuda.from_numpy(np.random.default_rng(1).standard_normal(tuple(out.shape))).to(out)
+        results.append([out.detach(), *cuda.autograd.grad((out * g).sum(), tensors)])
+    assert set(calls) == {"spread", "gather"}
+    for ours, theirs in zip(*results, strict=True):
+        cuda.testing.assert_close(ours.double(), theirs, rtol=0, atol=1e-5 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_cuda_kernels_give_the_same_in_every_run(cuda, fused, name):
+    x, y = (cuda.rand(2**16, device="cuda", requires_grad=True) for _ in range(2))
+    first, *more = ([out := TABLES[name](x, y), *cuda.autograd.grad((out * out).sum(), (x, y))] for _ in range(4))
+    for again in more:
+        assert all(cuda.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_cuda_kernels_can_be_turned_off(cuda, fused, monkeypatch):
+    from diffhist import _torch
+
+    monkeypatch.setattr(_torch, "FUSED", False)
+    monkeypatch.setattr(fused, "spread", lambda *_: pytest.fail("used"))
+    soft_histogram(cuda.rand(100, device="cuda"))
 
 
 @every

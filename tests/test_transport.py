@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import wasserstein_distance
 
 from diffhist import emd, soft_histogram, squared_emd
+from diffhist._array import doubling_sum
 
 KINDS = [(1, False), (1, True), (2, False), (2, True)]
 
@@ -259,3 +260,9 @@ def test_errors_name_the_argument(xp, fun):
 def test_order_is_1_or_2(order):
     with pytest.raises((ValueError, TypeError), match="(?s)order.*" + str(order)):
         emd(np.ones(4), np.ones(4), order=order)
+
+
+@pytest.mark.parametrize("bins", [1, 2, 3, 64, 100])
+def test_running_sum_by_doubling(xp, rng, bins):
+    a = rng.random((3, bins))
+    assert_allclose(to_numpy(doubling_sum(xp, from_numpy(xp, a))), np.cumsum(a, -1), rtol=1e-14)
