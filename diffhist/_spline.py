@@ -26,7 +26,7 @@ class Spline:
 
     def __init__(self, xp: Any, axis: Axis, dtype: Any, *, plane: bool):
         self.xp, self.axis, self.dtype = xp, axis, dtype
-        self.degree, nodes_per_width = (5, 2.0 if axis.bins <= 128 else 1.6) if plane else (2, 11.2)
+        self.degree, nodes_per_width = (4, 2.0 if axis.bins <= 128 else 1.6) if plane else (2, 11.2)
         self.taps = self.degree + 1
         self.fineness = max(1, math.ceil(nodes_per_width / axis.width))
         self.reach = axis.reach(depth(xp, dtype))
@@ -50,7 +50,7 @@ class Spline:
         cell = xp.clip(start + xp.floor(v), 0.0, self.cells - 1.0)
         first = xp.where(cell >= 0.0, cell, xp.full_like(cell, self.cells // 2))  # NaN: anywhere
         first = xp.astype(first, index_dtype(xp, x))
-        weights = _bspline(v - (cell - start), self.degree)
+        weights = _weights(v - (cell - start), self.degree)
         return first, {o: [w * sign for w in weights] if mirrored(sign, o) else weights for o in set(orders)}
 
     def collect(self, grid: Array, order: int) -> Array:
@@ -88,19 +88,28 @@ def _placed(xp: Any, a: Array, front: int, length: int) -> Array:
     return xp.concat([before, a, after], axis=-1)
 
 
-def _bspline(t: Array, degree: int) -> list[Array]:
-    """The ``degree`` + 1 B-splines (2 or 5) that reach t in [0, 1] of a cell, times the factorial of the degree."""
+def _weights(t: Array, degree: int) -> list[Array]:
+    """The ``degree`` + 1 splines (2 or 4) that reach t in [0, 1] of a cell, times the factorial of the degree.
+
+    Those of degree 2 are B-splines B. Those of degree 4 are B + B''/25 + B''''/7000, of the same reach: such sums are
+    the MOMS of Blu, Thévenaz and Unser (2001). The two factors, searched for the logistic kernel, leave a quarter of
+    the error that B alone leaves, and less than the B-splines of degree 5, on the same grid.
+    """
     rest = 1.0 - t
     t2, rest2 = t * t, rest * rest
     if degree == 2:
         return [rest2, 2.0 - rest2 - t2, t2]
-    first, last = rest2 * rest2 * rest, t2 * t2 * t
-    third = ((30.0 - 10.0 * t) * t2 - 60.0) * t2 + 66.0
-    fourth = ((30.0 - 10.0 * rest) * rest2 - 60.0) * rest2 + 66.0
-    # The remaining two from what all of them reproduce: constants (the weights add up to 5!) and straight lines.
-    both = 120.0 - third - fourth - (first + last)
-    fifth = ((120.0 * t + 120.0) - third - 2.0 * fourth - 4.0 * last + first) * (1.0 / 3.0)
-    return [first, both - fifth, third, fourth, fifth, last]
+    s = t - 0.5
+    s2 = s * s
+    first, third, last = (
+        (rest2 + 12.0 / 25) * rest2 + 24.0 / 7000,
+        (6.0 * s2 - (15.0 - 72.0 / 25)) * s2 + (115.0 / 8 - 30.0 / 25 + 144.0 / 7000),
+        (t2 + 12.0 / 25) * t2 + 24.0 / 7000,
+    )
+    # The remaining two from what all of them reproduce: constants (the weights add up to 4!) and straight lines.
+    mean = 12.0 - 0.5 * (first + third + last)
+    half = 12.0 * s + (first - last)
+    return [first, mean - half, third, mean + half, last]
 
 
 @functools.lru_cache(maxsize=64)
@@ -109,7 +118,7 @@ def _coefficients(width: float, degree: int, fineness: int, reach: int, order: i
     M, scale, per_cell = fineness, math.factorial(degree), 2 * degree + 2
     cells = (2 * reach + 1) * M
     t = (np.arange(per_cell) + 0.5) / per_cell
-    weights = np.stack(_bspline(t, degree), axis=1) / scale
+    weights = np.stack(_weights(t, degree), axis=1) / scale
     u = (np.arange(cells)[:, None] + t) / M - reach
     above = edges(array_api_compat.numpy, u.reshape(1, -1), 0, 1, Axis(1, 0.0, 1.0, width, "open"), order)
     seen = (above[0, 0] - above[0, 1]).reshape(u.shape) @ weights
