@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from diffhist._array import Array, accumulator_dtype, compiler, device, is_mutable, scatter_add, take
+from diffhist._array import Array, accumulator_dtype, compiler, device, scatter_add, take
 from diffhist._kernel import Axis, Band, dense, depth
 from diffhist._spline import Spline
 
@@ -28,7 +28,7 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     bins = [a.bins for a in axes]
     best, cost = None, sum(bins) * 1.0 + math.prod(bins) * 0.06 if plane else bins[0] * 1.5
     kinds: list[list[Any]] = [[Band(xp, a, dtype)] for a in axes]
-    if dtype == xp.float32 and is_mutable(x) and all(o <= 1 for order in orders for o in order):
+    if dtype == xp.float32 and all(o <= 1 for order in orders for o in order):
         for kind, a in zip(kinds, axes, strict=True):
             kind.append(Spline(xp, a, dtype, plane=plane, last=kind is kinds[-1]))
     for ways in map(list, itertools.product(*kinds)):

@@ -77,7 +77,7 @@ class Spline:
 
     def _block(self, order: int, like: Array) -> Array:
         arguments = (self.axis.width, self.degree, self.fineness, self.reach, order, self.run)
-        return constant(self.xp, _block, arguments, self.dtype, device(like))
+        return constant(self.xp, _block, arguments, self.dtype, like)
 
 
 def _placed(xp: Any, a: Array, front: int, length: int) -> Array:
