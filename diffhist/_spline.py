@@ -1,4 +1,4 @@
-"""Evaluation by way of a fine grid: pixels spread onto B-splines, and the grid smoothed into bins.
+"""Evaluation by way of a fine grid: pixels spread onto splines, and the grid smoothed into bins.
 
 A pixel meets few nodes of the grid, whatever the kernel's width; each bin is then a fixed combination of nodes, found
 once by least squares. For float32 alone: the splines stand for the kernel to a few parts in a million.
@@ -20,7 +20,7 @@ class Spline:
     """One coordinate on a grid of ``fineness`` nodes a bin.
 
     One histogram axis takes quadratic splines on a very fine grid (3 nodes a pixel, error 4e-6 of the largest bin). The
-    grid of two axes must be coarser, and takes quintic ones (36 nodes a pixel): with many bins, an error of 9e-6 of the
+    grid of two axes must be coarser, and takes quartic ones (25 nodes a pixel): with many bins, an error of 9e-6 of the
     largest cell keeps it within a core's reach; with few, 2e-6 costs nothing.
     """
 
@@ -116,7 +116,7 @@ def _weights(t: Array, degree: int) -> list[Array]:
 
 @functools.lru_cache(maxsize=64)
 def _coefficients(width: float, degree: int, fineness: int, reach: int, order: int) -> np.ndarray:
-    """Least-squares coefficients of the kernel's mass in one bin (or its derivative in u) in B-splines."""
+    """Least-squares coefficients of the kernel's mass in one bin (or its derivative in u) in splines."""
     M, scale, per_cell = fineness, math.factorial(degree), 2 * degree + 2
     cells = (2 * reach + 1) * M
     t = (np.arange(per_cell) + 0.5) / per_cell
