@@ -116,7 +116,7 @@ def accumulator_dtype(xp: Any, like: Array) -> Any:
 
 
 def exact_sums(array: Array) -> Any:
-    """A context in which sums over pixels can be taken in the accumulator's dtype."""
+    """A context in which sums over pixels can be taken in the accumulator's dtype, and products are exact."""
     if is_jax(array):
         from diffhist._jax import exact_sums as context
 
@@ -203,12 +203,19 @@ def take(xp: Any, table: Array, index: Array, offset: int = 0) -> Array:
     return xp.stack([xp.take(row[offset:], i) for row, i in zip(_rows(table), _rows(index), strict=True)])
 
 
-def is_mutable(array: Array) -> bool:
-    """Whether arrays of this library can be written to."""
-    return not is_jax(array)
+def constant(xp: Any, make: Callable[..., np.ndarray], arguments: tuple[Any, ...], dtype: Any, like: Array) -> Array:
+    """``make(*arguments)`` beside the array ``like``, made once."""
+    if is_jax(like):  # while JAX traces, whatever it makes belongs to that trace
+        return xp.asarray(_made(make, arguments), dtype=dtype)
+    return _kept(xp, make, arguments, dtype, device(like))
 
 
 @functools.lru_cache(maxsize=256)
-def constant(xp: Any, make: Callable[..., np.ndarray], arguments: tuple[Any, ...], dtype: Any, where: Any) -> Array:
-    """``make(*arguments)`` on a device, made once: a copy to a GPU would wait for it."""
-    return xp.asarray(make(*arguments), dtype=dtype, device=where)
+def _kept(xp: Any, make: Callable[..., np.ndarray], arguments: tuple[Any, ...], dtype: Any, where: Any) -> Array:
+    """The same, kept on a device: a copy to a GPU would wait for it."""
+    return xp.asarray(_made(make, arguments), dtype=dtype, device=where)
+
+
+@functools.lru_cache(maxsize=256)
+def _made(make: Callable[..., np.ndarray], arguments: tuple[Any, ...]) -> np.ndarray:
+    return make(*arguments)

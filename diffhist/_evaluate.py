@@ -5,13 +5,12 @@ and the dense way. Pixels are walked through in chunks, so that memory beyond th
 with their number. On a CUDA device a fourth comes before them, the fused kernels of `_triton`, in the cases it covers.
 """
 
-import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from diffhist._array import Array, accumulator_dtype, compiler, device, is_mutable, kernels, scatter_add, take
+from diffhist._array import Array, accumulator_dtype, compiler, device, kernels, scatter_add, take
 from diffhist._kernel import Axis, Band, dense, depth
 from diffhist._spline import Spline
 
@@ -28,15 +27,16 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     N, plane = x.shape[-1], len(axes) == 2
     bins = [a.bins for a in axes]
     best, cost = None, sum(bins) * 1.0 + math.prod(bins) * 0.06 if plane else bins[0] * 1.5
-    kinds: list[Any] = [Band]
-    if dtype == xp.float32 and is_mutable(x) and all(o <= 1 for order in orders for o in order):
-        kinds.append(functools.partial(Spline, plane=plane))
-    for chosen in itertools.product(kinds, repeat=len(axes)):
-        ways = [kind(xp, a, dtype) for kind, a in zip(chosen, axes, strict=True)]
+    kinds: list[list[Any]] = [[Band(xp, a, dtype)] for a in axes]
+    if dtype == xp.float32 and all(o <= 1 for order in orders for o in order):
+        for kind, a in zip(kinds, axes, strict=True):
+            kind.append(Spline(xp, a, dtype, plane=plane, last=kind is kinds[-1]))
+    for ways in map(list, itertools.product(*kinds)):
         size = math.prod([w.size for w in ways])
-        each = math.prod([w.taps for w in ways]) * 1.2 + 3.0 * size / max(1, N)
+        each = math.prod([w.taps for w in ways]) * 1.2 + (2.0 * ways[-1].taps if plane else 0.0)
+        each += (1.2 if plane else 3.0) * size / max(1, N)
         fits = size <= TABLE and all(w.reach <= 2 * w.axis.bins for w in ways)
-        usable = all(kind is Band for kind in chosen) or fits
+        usable = all(isinstance(w, Band) for w in ways) or fits
         if usable and each < cost:
             best, cost = ways, each
     return best
@@ -128,7 +128,8 @@ def _spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dty
         h = ways[0].collect(table, orders[0])
     else:
         grid = xp.reshape(table, (B, ways[0].size, ways[1].size))
-        h = xp.concat([ways[1].collect(grid[:, part, :], orders[1]) for part in _strips(ways)], axis=1)
+        strips = _parts(ways[0].size, 8 * ways[1].size)
+        h = xp.concat([ways[1].collect(grid[:, part, :], orders[1]) for part in strips], axis=1)
         h = xp.matrix_transpose(ways[0].collect(xp.matrix_transpose(h), orders[0]))
     return h + 0.0 * xp.sum(h, axis=tuple(range(1, h.ndim)), keepdims=True)  # one NaN makes the sample NaN
 
@@ -206,10 +207,5 @@ def _expanded(xp: Any, h: Array, ways: Any, order: Sequence[int]) -> Array:
     if len(ways) == 1:
         return ways[0].expand(h, order[0])
     h = xp.matrix_transpose(ways[0].expand(xp.matrix_transpose(h), order[0]))
-    h = xp.concat([ways[1].expand(h[:, part, :], order[1]) for part in _strips(ways)], axis=1)
+    h = ways[1].expand(h, order[1])
     return xp.reshape(h, (h.shape[0], -1))
-
-
-def _strips(ways: Any) -> Iterator[slice]:
-    """Rows of a table of two axes to take at a time."""
-    return _parts(ways[0].size, 8 * ways[1].size)

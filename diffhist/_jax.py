@@ -1,6 +1,8 @@
 """The bridge to JAX: one custom_vjp over any primitive."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -9,10 +11,14 @@ import jax.experimental
 from diffhist._autodiff import Call
 
 
-def exact_sums() -> Any:
-    """A context in which sums can be float64: by default JAX turns it into float32, which stagnates."""
+@contextlib.contextmanager
+def exact_sums() -> Iterator[None]:
+    """A context in which sums can be float64, by default JAX turns it into float32, which stagnates; and in which
+    float32 products are float32, and not what an accelerator is fastest at."""
     newer = getattr(jax, "enable_x64", None)
-    return newer(True) if newer is not None else getattr(jax.experimental, "enable_x64")()  # noqa: B009 - gone since JAX 0.8
+    wide = newer if newer is not None else getattr(jax.experimental, "enable_x64")  # noqa: B009 - gone since JAX 0.8
+    with wide(True), jax.default_matmul_precision("highest"):
+        yield
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

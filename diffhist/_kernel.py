@@ -51,7 +51,11 @@ def coordinate(xp: Any, x: Array, axis: Axis, reach: int) -> tuple[Array, Array]
 def edges(xp: Any, u: Array, first: int, last: int, axis: Axis, order: int) -> Array:
     """Share of a kernel at u (B, n) above each edge (or its ``order``-th derivative by u): (B, edges, n)."""
     k = xp.arange(first, last + 1, dtype=u.dtype, device=device(u))[None, :, None]
-    s = xp.tanh((u[:, None, :] - k) * min(0.5 / axis.width, 1e30)) * 0.5 + 0.5
+    return _slope(xp.tanh((u[:, None, :] - k) * min(0.5 / axis.width, 1e30)) * 0.5 + 0.5, axis, order)
+
+
+def _slope(s: Array, axis: Axis, order: int) -> Array:
+    """The ``order``-th derivative by u of the shares s."""
     if order == 0:
         return s
     value = 0.0
@@ -117,14 +121,23 @@ class Band:
         if axis.boundary != "open":  # rounding may leave u just outside [0, K)
             cell = xp.clip(cell, 0.0, axis.bins - 1.0)
         first = xp.where(xp.isnan(cell), xp.zeros_like(cell), cell) + (self.pad - reach)
+        shares = self._shares(u - cell)
         taps = {}
         for o in set(orders):
             # The outermost bins reach to infinity, so that cutting the band loses no mass.
-            above = _by_x(edges(xp, u - cell, 1 - reach, reach, axis, o), axis, sign, o)
+            above = _by_x(_slope(shares, axis, o), axis, sign, o)
             inner = above[:, :-1, :] - above[:, 1:, :]
             whole = 0.0 if o else 1.0
             taps[o] = [whole - above[:, 0, :], *(inner[:, t, :] for t in range(2 * reach - 1)), above[:, -1, :]]
         return xp.astype(first, index_dtype(xp, x)), taps
+
+    def _shares(self, t: Array) -> Array:
+        """`edges` at t (B, n) within a bin, for the edges of the band inside: one exponential for all of them."""
+        xp, width, reach = self.xp, self.axis.width, self.reach
+        if width < 1 / 40:  # exp(reach / width) would overflow
+            return edges(xp, t, 1 - reach, reach, self.axis, 0)
+        k = xp.arange(1 - reach, reach + 1, dtype=t.dtype, device=device(t))[None, :, None]
+        return 1.0 / (1.0 + xp.exp(t * (-1.0 / width))[:, None, :] * xp.exp(k * (1.0 / width)))
 
     def collect(self, table: Array, order: int) -> Array:
         """Padded bins (..., size) -> bins (..., K)."""

@@ -1,4 +1,4 @@
-"""Evaluation by way of a fine grid: pixels spread onto B-splines, and the grid smoothed into bins.
+"""Evaluation by way of a fine grid: pixels spread onto splines, and the grid smoothed into bins.
 
 A pixel meets few nodes of the grid, whatever the kernel's width; each bin is then a fixed combination of nodes, found
 once by least squares. For float32 alone: the splines stand for the kernel to a few parts in a million.
@@ -20,25 +20,27 @@ class Spline:
     """One coordinate on a grid of ``fineness`` nodes a bin.
 
     One histogram axis takes quadratic splines on a very fine grid (3 nodes a pixel, error 4e-6 of the largest bin). The
-    grid of two axes must be coarser, and takes quintic ones (36 nodes a pixel): with many bins, an error of 9e-6 of the
+    grid of two axes must be coarser, and takes quartic ones (25 nodes a pixel): with many bins, an error of 9e-6 of the
     largest cell keeps it within a core's reach; with few, 2e-6 costs nothing.
     """
 
-    def __init__(self, xp: Any, axis: Axis, dtype: Any, *, plane: bool):
+    def __init__(self, xp: Any, axis: Axis, dtype: Any, *, plane: bool, last: bool):
         self.xp, self.axis, self.dtype = xp, axis, dtype
-        self.degree, nodes_per_width = (5, 2.0 if axis.bins <= 128 else 1.6) if plane else (2, 11.2)
+        self.degree, nodes_per_width = (4, 2.0 if axis.bins <= 128 else 1.6) if plane else (2, 11.2)
         self.taps = self.degree + 1
-        self.fineness = max(1, math.ceil(nodes_per_width / axis.width))
+        self.fineness = M = max(1, math.ceil(nodes_per_width / axis.width))
         self.reach = axis.reach(depth(xp, dtype))
-        self.origin = self.reach + 1 if axis.boundary == "open" else 0  # bins in front of the range
-        self.pad = 0 if self.origin else self.reach + 1 + math.ceil(self.degree / self.fineness)
-        self.cells = (axis.bins + 2 * self.origin) * self.fineness
-        self.size = self.cells + self.degree
-        # Bins are made in runs of so many that a run sees but two frames of nodes: its own and the next.
-        self.run = 2 * self.reach + math.ceil(self.degree / self.fineness)
-        self.shift = (self.origin - self.pad - self.reach) * self.fineness  # the first node that a bin sees
-        reached = max(axis.bins + 2 * self.pad, math.ceil((self.size - self.shift) / self.fineness) - self.run)
-        self.frames = math.ceil(reached / self.run) + 1
+        self.pad = 1 if axis.boundary == "open" else self.reach + 1 + math.ceil(self.degree / M)
+        # Bins are made in runs of so many that a run sees but two frames of nodes, its own and the next; a multiple of
+        # 8 is a third faster.
+        self.run = 8 * math.ceil((2 * self.reach + math.ceil(self.degree / M)) / 8)
+        self.frames = math.ceil((axis.bins + 2 * self.pad) / self.run) + 1
+        # Bins in front of the range that have nodes: all that a bin sees, where this makes frames of the table as it is
+        # (of the last axis: the rows of the table are many).
+        self.origin = self.pad + self.reach if last or axis.boundary == "open" else 0
+        self.cells = (axis.bins + 2 * self.origin) * M
+        self.size = self.frames * self.run * M if last else self.cells + self.degree
+        self.shift = (self.origin - self.pad - self.reach) * M  # the first node that a bin sees
 
     def locate(self, x: Array, orders: Iterable[int]) -> tuple[Array, dict[int, list[Array]]]:
         """x (B, n) -> index of its first node (B, n), and its weights at the nodes from there on, for each order."""
@@ -50,7 +52,7 @@ class Spline:
         cell = xp.clip(start + xp.floor(v), 0.0, self.cells - 1.0)
         first = xp.where(cell >= 0.0, cell, xp.full_like(cell, self.cells // 2))  # NaN: anywhere
         first = xp.astype(first, index_dtype(xp, x))
-        weights = _bspline(v - (cell - start), self.degree)
+        weights = _weights(v - (cell - start), self.degree)
         return first, {o: [w * sign for w in weights] if mirrored(sign, o) else weights for o in set(orders)}
 
     def collect(self, grid: Array, order: int) -> Array:
@@ -68,14 +70,14 @@ class Spline:
         """The adjoint of `collect`: bins (..., K) -> nodes (..., size)."""
         xp, run, shape = self.xp, self.run, h.shape[:-1]
         h = unfold(xp, h * self.axis.step**-order, self.axis, self.pad)
-        runs = [_placed(xp, h, front, self.frames * run) for front in (0, run)]
-        framed = xp.concat([xp.reshape(r, (-1, run)) for r in runs], axis=-1)
-        grid = xp.matmul(framed, xp.matrix_transpose(self._block(order, h)))
+        runs = xp.reshape(_placed(xp, h, run, (self.frames + 1) * run), (*shape, -1, run))
+        framed = xp.concat([runs[..., 1:, :], runs[..., :-1, :]], axis=-1)
+        grid = xp.matmul(xp.reshape(framed, (-1, 2 * run)), xp.matrix_transpose(self._block(order, h)))
         return _placed(xp, xp.reshape(grid, (*shape, -1)), self.shift, self.size)
 
     def _block(self, order: int, like: Array) -> Array:
         arguments = (self.axis.width, self.degree, self.fineness, self.reach, order, self.run)
-        return constant(self.xp, _block, arguments, self.dtype, device(like))
+        return constant(self.xp, _block, arguments, self.dtype, like)
 
 
 def _placed(xp: Any, a: Array, front: int, length: int) -> Array:
@@ -88,28 +90,37 @@ def _placed(xp: Any, a: Array, front: int, length: int) -> Array:
     return xp.concat([before, a, after], axis=-1)
 
 
-def _bspline(t: Array, degree: int) -> list[Array]:
-    """The ``degree`` + 1 B-splines (2 or 5) that reach t in [0, 1] of a cell, times the factorial of the degree."""
+def _weights(t: Array, degree: int) -> list[Array]:
+    """The ``degree`` + 1 splines (2 or 4) that reach t in [0, 1] of a cell, times the factorial of the degree.
+
+    Those of degree 2 are B-splines B. Those of degree 4 are B + B''/25 + B''''/7000, of the same reach: such sums are
+    the MOMS of Blu, Thévenaz and Unser (2001). The two factors, searched for the logistic kernel, leave a quarter of
+    the error that B alone leaves, and less than the B-splines of degree 5, on the same grid.
+    """
     rest = 1.0 - t
     t2, rest2 = t * t, rest * rest
     if degree == 2:
         return [rest2, 2.0 - rest2 - t2, t2]
-    first, last = rest2 * rest2 * rest, t2 * t2 * t
-    third = ((30.0 - 10.0 * t) * t2 - 60.0) * t2 + 66.0
-    fourth = ((30.0 - 10.0 * rest) * rest2 - 60.0) * rest2 + 66.0
-    # The remaining two from what all of them reproduce: constants (the weights add up to 5!) and straight lines.
-    both = 120.0 - third - fourth - (first + last)
-    fifth = ((120.0 * t + 120.0) - third - 2.0 * fourth - 4.0 * last + first) * (1.0 / 3.0)
-    return [first, both - fifth, third, fourth, fifth, last]
+    s = t - 0.5
+    s2 = s * s
+    first, third, last = (
+        (rest2 + 12.0 / 25) * rest2 + 24.0 / 7000,
+        (6.0 * s2 - (15.0 - 72.0 / 25)) * s2 + (115.0 / 8 - 30.0 / 25 + 144.0 / 7000),
+        (t2 + 12.0 / 25) * t2 + 24.0 / 7000,
+    )
+    # The remaining two from what all of them reproduce: constants (the weights add up to 4!) and straight lines.
+    mean = 12.0 - 0.5 * (first + third + last)
+    half = 12.0 * s + (first - last)
+    return [first, mean - half, third, mean + half, last]
 
 
 @functools.lru_cache(maxsize=64)
 def _coefficients(width: float, degree: int, fineness: int, reach: int, order: int) -> np.ndarray:
-    """Least-squares coefficients of the kernel's mass in one bin (or its derivative in u) in B-splines."""
+    """Least-squares coefficients of the kernel's mass in one bin (or its derivative in u) in splines."""
     M, scale, per_cell = fineness, math.factorial(degree), 2 * degree + 2
     cells = (2 * reach + 1) * M
     t = (np.arange(per_cell) + 0.5) / per_cell
-    weights = np.stack(_bspline(t, degree), axis=1) / scale
+    weights = np.stack(_weights(t, degree), axis=1) / scale
     u = (np.arange(cells)[:, None] + t) / M - reach
     above = edges(array_api_compat.numpy, u.reshape(1, -1), 0, 1, Axis(1, 0.0, 1.0, width, "open"), order)
     seen = (above[0, 0] - above[0, 1]).reshape(u.shape) @ weights

@@ -322,7 +322,8 @@ def _gather(h: Array, x: Array, y: Array | None, /, *, axes: Any, orders: Any) -
     xp = namespace(x)
     pixels = [_rows(xp, a) for a in (x, y) if a is not None]
     h = xp.reshape(h, (pixels[0].shape[0], *h.shape[h.ndim - len(axes) :]))
-    seen = gather(xp, h, pixels, axes, orders, compute_dtype(xp, h, x, y))
+    with exact_sums(x):
+        seen = gather(xp, h, pixels, axes, orders, compute_dtype(xp, h, x, y))
     return xp.stack([xp.reshape(s, x.shape) for s in seen], axis=-2)
 
 
