@@ -1,6 +1,7 @@
 """The bridge to PyTorch: one autograd Function for each number of arrays, over any primitive."""
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,7 +34,28 @@ def _kernels_on(device: torch.device) -> Any:
         from diffhist import _triton
     except ImportError:
         return None
-    return _triton if tuple(int(n) for n in triton.__version__.split(".")[:2]) >= OLDEST_TRITON else None
+    if tuple(int(n) for n in triton.__version__.split(".")[:2]) < OLDEST_TRITON:
+        return None
+    try:
+        _check(_triton, device)
+    except Exception as error:  # a compiler or a driver that these kernels do not get along with
+        warnings.warn(f"diffhist uses array code on {device}, its Triton kernels fail there: {error}", stacklevel=2)
+        return None
+    return _triton
+
+
+def _check(fused: Any, device: torch.device) -> None:
+    """Compile the kernels and hold them against array code, once for each device."""
+    x, y = torch.rand(2, 1, 500, generator=torch.Generator().manual_seed(0))
+    axes = (Axis(20, 0.0, 0.05, 0.4, "circular"),) * 2
+    for n in (1, 2):
+        pixels, orders = [x, y][:n], (0,) * n
+        h = _evaluate.spread(xp, pixels, None, axes[:n], orders, torch.float32)
+        (seen,) = _evaluate.gather(xp, h, pixels, axes[:n], [orders], torch.float32)
+        there = [p.to(device) for p in pixels]
+        torch.testing.assert_close(fused.spread(there, None, axes[:n], orders).cpu(), h.float(), rtol=1e-4, atol=1e-4)
+        (found,) = fused.gather(h.to(device), there, axes[:n], [orders])
+        torch.testing.assert_close(found.cpu(), seen.float(), rtol=1e-4, atol=1e-4)
 
 
 def _plainly(tensors: tuple[torch.Tensor, ...], fun: Callable[..., Any], *args: Any) -> Any:

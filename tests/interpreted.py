@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from numpy.testing import assert_allclose
 
 import diffhist
-from diffhist import _evaluate, _triton, joint_histogram, soft_histogram
+from diffhist import _evaluate, _torch, _triton, joint_histogram, soft_histogram
 
 torch.set_num_threads(1)
 
@@ -297,3 +297,12 @@ def test_other_cases_are_array_code(rng, used):
     axis = _evaluate.Axis(8, 0.0, 1 / 8, 0.4, "open")
     _evaluate.spread(_triton.xp, [x.float()[None]], None, [axis], (3,), torch.float32)
     assert used == []
+
+
+def test_the_check_before_first_use_passes_and_notices(monkeypatch):
+    monkeypatch.setattr(_evaluate, "kernels", lambda array: None)  # it compares with array code
+    _torch._check(_triton, torch.device("cpu"))
+    right = _triton.gather
+    monkeypatch.setattr(_triton, "gather", lambda *arguments: [1.01 * seen for seen in right(*arguments)])
+    with pytest.raises(AssertionError):
+        _torch._check(_triton, torch.device("cpu"))

@@ -46,6 +46,7 @@ def test_devices_without_the_kernels(monkeypatch):
     ampere, turing = (torch.device("cuda", n) for n in (0, 1))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0) if device == ampere else (7, 5))
     monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(_torch, "_check", lambda fused, device: None)
     ask = _torch._kernels_on.__wrapped__  # what it answers is kept
     assert ask(ampere) is _triton
     assert ask(turing) is ask(torch.device("cpu")) is None
@@ -55,6 +56,14 @@ def test_devices_without_the_kernels(monkeypatch):
     with monkeypatch.context() as missing:
         missing.setitem(sys.modules, "triton", None)
         assert ask(ampere) is None
+    with monkeypatch.context() as failing:
+
+        def fail(fused, device):
+            raise RuntimeError("no kernel image is available")
+
+        failing.setattr(_torch, "_check", fail)
+        with pytest.warns(UserWarning, match="array code on cuda:0, .* no kernel image is available"):
+            assert ask(ampere) is None
     monkeypatch.setattr(torch.version, "cuda", None)  # AMD
     assert ask(ampere) is None
 
