@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["centres", "read_grid", "rotation_grid", "splat_grid"]
+__all__ = ["centres", "join", "read_grid", "rotation_grid", "splat_grid"]
 
 
 def centres(size: int, first: int = 0, last: int | None = None) -> np.ndarray:
@@ -46,6 +46,29 @@ def read_grid(
     for cell, weight in _taps(grid.shape, hue, row, column):
         total += weight * flat[cell]
     return total
+
+
+def join(moves: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """One grid of rotations, of a displacement that varies with hue alone and one that varies with place too.
+
+    Parameters
+    ----------
+    moves : ndarray, (M,)
+        Displacement in turns at the centres of M bins of hue.
+    grid : ndarray, (rows, columns, K)
+        Displacement in turns that comes to it.
+
+    Returns
+    -------
+    ndarray, (rows, columns, M)
+        Complex: its angle, read by `read_grid`, is the sum of the two.
+    """
+    K = grid.shape[-1]
+    position = centres(len(moves)) * K - 0.5
+    low = np.floor(position).astype(int)
+    share = position - low
+    fine = grid[..., low % K] * (1 - share) + grid[..., (low + 1) % K] * share
+    return np.exp(2j * np.pi * (moves + fine))
 
 
 def splat_grid(values: np.ndarray, hue: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

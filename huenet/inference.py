@@ -14,10 +14,11 @@ import torch
 from huenet import checkpoint
 from huenet.checkpoint import CheckpointError
 from huenet.config import Config, ConfigError
+from huenet.grid import join
 from huenet.networks import Generator
 from huenet.state import MODEL
 
-__all__ = ["SHIPPED", "export", "load_generator", "output_hue", "weights"]
+__all__ = ["SHIPPED", "export", "load_generator", "output_grid", "output_hue", "weights"]
 
 SHIPPED = Path(__file__).with_name("weights.safetensors")
 
@@ -79,3 +80,12 @@ def output_hue(generator: Generator, source: np.ndarray, target: np.ndarray) -> 
     device = next(generator.parameters()).device
     pair = (torch.from_numpy(hsv.astype(np.float32))[None].to(device) for hsv in (source, target))
     return generator(*pair)[0].cpu().numpy()
+
+
+@torch.no_grad()
+def output_grid(generator: Generator, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The same as a grid of rotations (rows, columns, 256) for `huenet.grid.read_grid`; needs a prior."""
+    device = next(generator.parameters()).device
+    pair = (torch.from_numpy(hsv.astype(np.float32))[None].to(device) for hsv in (source, target))
+    moves, grid = generator.field(*pair)
+    return join(moves[0].cpu().numpy(), grid[0].permute(1, 2, 0).cpu().numpy())

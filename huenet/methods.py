@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from huenet.baselines import hue_transport, reinhard
-from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
-from huenet.grid import centres, read_grid, rotation_grid
+from huenet.color import chroma, hsv_to_rgb, presence, rgb_to_hsv
+from huenet.grid import centres, join, read_grid, rotation_grid
 
 if TYPE_CHECKING:
     from huenet.networks import Generator
@@ -137,7 +137,7 @@ def _rotate(grid: np.ndarray) -> PixelMap:
     def rotated(rgb: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
         hsv = rgb_to_hsv(rgb, axis=-1)
         turn = read_grid(grid, hsv[..., 0], row=row, column=column)
-        hsv[..., 0] += np.angle(turn) / np.float32(2 * np.pi)
+        hsv[..., 0] += np.angle(turn) / np.float32(2 * np.pi) * presence(hsv, axis=-1)
         return hsv_to_rgb(hsv, axis=-1)
 
     return rotated
@@ -149,24 +149,26 @@ def _transport_grid(source: Small, target: Small, smooth: float) -> np.ndarray:
 
 
 def _optimize_grid(source: Small, target: Small) -> np.ndarray:
-    from huenet.optimize import optimize
+    from huenet.optimize import descend
 
-    pair = []
+    hsv = []
     for small in (source, target):
         height, width = small.rgb.shape[:2]
         shrink = min(1.0, DESCENT / max(height, width))
-        pair.append(small.resized(max(1, round(height * shrink)), max(1, round(width * shrink))))
-    hsv = [np.moveaxis(small.hsv(), -1, 0) for small in pair]
-    hue = hsv[0][0]
-    return rotation_grid(optimize(*hsv) - hue, hue, pair[0].hue_weights(), GRID)
+        small = small.resized(max(1, round(height * shrink)), max(1, round(width * shrink)))
+        hsv.append(np.moveaxis(small.hsv(), -1, 0)[None])
+    moves, grid = descend(*hsv)
+    return join(moves[0], grid[0])
 
 
 def _network_grid(source: Small, target: Small, generator: Generator) -> np.ndarray:
-    from huenet.inference import output_hue
+    from huenet.inference import output_grid, output_hue
 
-    size = 2 ** len(generator.unet.down)  # at which the network's innermost layer is one pixel
+    size = generator.config.size
     source, target = (small.resized(size, size) for small in (source, target))
     hsv = [np.moveaxis(small.hsv(), -1, 0) for small in (source, target)]
+    if generator.config.prior:
+        return output_grid(generator, *hsv)
     hue = hsv[0][0]
     return rotation_grid(output_hue(generator, *hsv) - hue, hue, source.hue_weights(), GRID)
 

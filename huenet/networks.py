@@ -54,27 +54,34 @@ class Generator(nn.Module):
 
     def rotation(self, source: Tensor, target: Tensor) -> Tensor:
         """How far each pixel's hue turns, (B, H, W) in turns."""
-        inputs = [hue_point(source), source[:, 1:], hue_point(target), chroma(target)[:, None]]
-        if not self.config.prior:
-            return self.unet(torch.cat(inputs, dim=1))[:, 0]
-        start, grid = self._descend(source, target)
-        found = start + read_grid(grid, source[:, 0])
-        gain, more = self.unet(torch.cat([*inputs, hue_point(source, found)], dim=1)).chunk(2, dim=1)
-        return start + read_grid((1 + torch.tanh(gain)) * grid + 0.1 * more, source[:, 0])
+        if self.config.prior:
+            moves, grid = self.field(source, target)
+            return _turn(source[:, 0], moves) + read_grid(grid, source[:, 0])
+        return self.unet(torch.cat(_inputs(source, target), dim=1))[:, 0]
+
+    def field(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """With `config.prior`, the rotation in its two parts, in turns.
+
+        Displacements at the centres of 256 bins of hue, (B, 256), and a grid of what comes to them (B, K, rows,
+        columns), to be interpolated linearly.
+        """
+        moves, grid = self._descend(source, target)
+        found = _turn(source[:, 0], moves) + read_grid(grid, source[:, 0])
+        gain, more = self.unet(torch.cat([*_inputs(source, target), hue_point(source, found)], dim=1)).chunk(2, dim=1)
+        return moves, (1 + torch.tanh(gain)) * grid + 0.1 * more
 
     @torch.compiler.disable
     @torch.no_grad()
     def _descend(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Displacement (B, H, W) of each pixel by smoothed transport, and the grid (B, K, rows, columns) of descent."""
         config = self.config
         height, width = source.shape[-2:]
         # rounding grows over the steps, in float32 to 1e-4 of a turn: too much for a picture in another batch
         exact = not self.training and source.device.type != "mps"
-        source, target = (p.to(torch.float64 if exact else torch.float32) for p in (source, target))
+        dtype = torch.float64 if exact else torch.float32
         with torch.autocast(source.device.type, enabled=False):
             moves, grid = descend(
-                source,
-                target,
+                source.to(dtype),
+                target.to(dtype),
                 emd=config.lambda_emd,
                 mi=0.0,  # it would take three times as long as all else
                 smooth=config.lambda_smooth,
@@ -83,8 +90,18 @@ class Generator(nn.Module):
                 shape=(CELLS * height // config.size, CELLS * width // config.size, GRID[-1]),
                 **DESCENT,
             )
-            start = apply_displacement(source[:, 0], moves) - source[:, 0]
-        return (start - start.round()).float(), grid.permute(0, 3, 1, 2).float()
+        return moves.float(), grid.permute(0, 3, 1, 2).float()
+
+
+def _inputs(source: Tensor, target: Tensor) -> list[Tensor]:
+    return [hue_point(source), source[:, 1:], hue_point(target), chroma(target)[:, None]]
+
+
+@torch.compiler.disable
+def _turn(hue: Tensor, moves: Tensor) -> Tensor:
+    """Displacement (B, H, W) of each pixel's hue by a table of displacements (B, 256)."""
+    turn = apply_displacement(hue, moves) - hue
+    return turn - turn.round()
 
 
 def read_grid(grid: Tensor, hue: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def optimize(
     target: Array,
     /,
     *,
-    emd: float = 5.0,
+    emd: float = 20.0,
     mi: float = 5.0,
     smooth: float = 600.0,
     prior: float = 32.0,
@@ -43,17 +43,11 @@ def optimize(
 ) -> Array:
     """The source's hue, moved by descent of the paper's unsupervised losses on the pair itself: no training.
 
-    Minimises ``emd`` times the circular squared EMD (Eq. 14) between the hues of result and target, plus ``mi`` times
-    the mutual information distance (Eq. 17) between the hues of result and source, plus ``smooth`` times the mean step
-    of the displacement (`huenet.smoothness`); the histograms are weighted by chroma.
-
     Parameters
     ----------
     source, target : array, (..., 3, H, W)
         HSV in [0, 1]; the two may differ in height and width.
-    emd, mi, smooth : float
-        Weights of the terms.
-    prior, steps, side, bins
+    emd, mi, smooth, prior, steps, side, bins
         As for `descend`.
 
     Returns
@@ -66,7 +60,8 @@ def optimize(
     source, target = (xp.reshape(a, (-1, *a.shape[-3:])) for a in (source, target))
     moves, grid = descend(source, target, emd=emd, mi=mi, smooth=smooth, prior=prior, steps=steps, side=side, bins=bins)
     flat = source[:, 0, ...]
-    turn = _shortest(apply_displacement(flat, moves) - flat, xp) + _Field(flat, xp).read(grid)
+    field = _Field(flat, xp, grid.shape[1:])
+    turn = _shortest(apply_displacement(flat, moves) - flat, xp) + field.read(grid)
     return (hue + xp.reshape(turn * presence(source), (*batch, *hue.shape[-2:]))) % 1.0
 
 
@@ -75,16 +70,20 @@ def descend(
     target: Array,
     /,
     *,
-    emd: float,
-    mi: float,
-    smooth: float,
-    prior: float,
-    steps: int,
-    side: int,
-    bins: int,
+    emd: float = 20.0,
+    mi: float = 5.0,
+    smooth: float = 600.0,
+    prior: float = 32.0,
+    steps: int = 60,
+    side: int = 64,
+    bins: int = 64,
     shape: tuple[int, int, int] = GRID,
 ) -> tuple[Array, Array]:
-    """The displacement that `optimize` finds, in its two parts.
+    """Displacement of hue that brings a picture near a target's hues, in two parts: by hue, and by place and hue.
+
+    Minimises ``emd`` times the circular squared EMD (Eq. 14) between the hues of result and target, plus ``mi`` times
+    the mutual information distance (Eq. 17) between the hues of result and source, plus ``smooth`` times the mean step
+    of the displacement (`huenet.smoothness`); the histograms are weighted by chroma.
 
     Parameters
     ----------

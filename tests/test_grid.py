@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
 
-from huenet.grid import centres, read_grid, rotation_grid, splat_grid
+from huenet.grid import centres, join, read_grid, rotation_grid, splat_grid
 
 
 def test_splat_is_the_transpose_of_read(rng):
@@ -45,6 +45,16 @@ def test_cells_lie_at_their_centres(rng):
     np.testing.assert_allclose(read_grid(grid, hue), grid[..., 2])
     between = read_grid(grid, hue[:2], row=np.array([0.25, 1.0]))
     np.testing.assert_allclose(between, [grid[:2, :, 2].mean(axis=0), grid[3, :, 2]])
+
+
+def test_joined_grids_turn_by_the_sum(rng):
+    smooth = 0.3 * np.sin(2 * np.pi * (centres(256) + rng.random()))
+    grid = 0.2 * rng.random((3, 4, 1)) * np.cos(2 * np.pi * (centres(32) + rng.random()))
+    hue = rng.random((20, 30))
+    wanted = read_grid(smooth[None, None], hue) + read_grid(grid, hue)
+    error = turns(read_grid(join(smooth, grid), hue) * np.exp(-2j * np.pi * wanted))
+    assert np.abs(error).max() < 5e-3  # the mean of two directions, where cells are far apart, is not that of angles
+    assert np.abs(error).mean() < 1e-4
 
 
 def turns(grid):
