@@ -70,7 +70,6 @@ class Generator(nn.Module):
         gain, more = self.unet(torch.cat([*_inputs(source, target), hue_point(source, found)], dim=1)).chunk(2, dim=1)
         return moves, (1 + torch.tanh(gain)) * grid + 0.1 * more
 
-    @torch.compiler.disable
     @torch.no_grad()
     def _descend(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         config = self.config
@@ -97,7 +96,6 @@ def _inputs(source: Tensor, target: Tensor) -> list[Tensor]:
     return [hue_point(source), source[:, 1:], hue_point(target), chroma(target)[:, None]]
 
 
-@torch.compiler.disable
 def _turn(hue: Tensor, moves: Tensor) -> Tensor:
     """Displacement (B, H, W) of each pixel's hue by a table of displacements (B, 256)."""
     turn = apply_displacement(hue, moves) - hue

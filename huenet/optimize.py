@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from array_api_compat import array_namespace, device
 
 from diffhist import joint_histogram, mi_distance, soft_histogram, squared_emd, vjp
@@ -157,14 +156,12 @@ class _Field:
     def __init__(self, hue: Array, xp: Any, shape: tuple[int, int, int] = GRID, *, blur: bool = False) -> None:
         self.xp = xp
         rows, columns, K = shape
-        like = {"dtype": hue.dtype, "device": device(hue)}
-        ends, circle = (_binomial(rows), _binomial(columns)), _binomial(K, 2, wrap=True)
-        self.blurs = [xp.asarray(b, **like) for b in (*ends, circle)]
-        row, column = (
-            xp.asarray(_tents(n, cells), **like) for n, cells in zip(hue.shape[-2:], (rows, columns), strict=True)
-        )
-        near = hue[..., None] * K - 0.5 - xp.arange(K, **like)
+        height, width = hue.shape[-2:]
+        row, column = _tents(height, rows, hue, xp), _tents(width, columns, hue, xp)
+        near = hue[..., None] * K - 0.5 - _count(K, hue, xp)
         near = xp.clip(1 - xp.abs(near - K * xp.round(near / K)), 0, None)
+        circle = _binomial(K, hue, xp, wrap=True)
+        self.blurs = [_binomial(rows, hue, xp), _binomial(columns, hue, xp), circle @ circle]
         if blur:
             row, column, near = row @ self.blurs[0], column @ self.blurs[1], near @ self.blurs[2]
         self.row, self.column, self.near = row, column, near
@@ -192,20 +189,24 @@ class _Field:
         return grid @ circle
 
 
-def _tents(size: int, cells: int) -> np.ndarray:
+def _count(size: int, like: Array, xp: Any) -> Array:
+    """0, 1, 2, ...: made where `like` is, since a copy to a GPU would wait for it."""
+    return xp.arange(size, dtype=like.dtype, device=device(like))
+
+
+def _tents(size: int, cells: int, like: Array, xp: Any) -> Array:
     """Weights (size, cells) of linear interpolation between cells' centres; constant beyond the outermost."""
-    position = np.clip((np.arange(size) + 0.5) / size * cells - 0.5, 0, cells - 1)
-    return np.clip(1 - np.abs(position[:, None] - np.arange(cells)), 0, None)
+    position = xp.clip((_count(size, like, xp) + 0.5) * (cells / size) - 0.5, 0, cells - 1)
+    return xp.clip(1 - xp.abs(position[:, None] - _count(cells, like, xp)), 0, None)
 
 
-def _binomial(size: int, times: int = 1, *, wrap: bool = False) -> np.ndarray:
-    """The symmetric matrix of weights 1/4, 1/2, 1/4, to a power; what passes an end stays there, or wraps."""
-    matrix = np.eye(size) / 2
-    for shift in (-1, 1):
-        to = np.arange(size) + shift
-        to = to % size if wrap else np.clip(to, 0, size - 1)
-        np.add.at(matrix, (np.arange(size), to), 1 / 4)
-    return np.linalg.matrix_power(matrix, times)
+def _binomial(size: int, like: Array, xp: Any, *, wrap: bool = False) -> Array:
+    """The symmetric matrix of weights 1/4, 1/2, 1/4; what passes an end stays there, or wraps."""
+    k = _count(size, like, xp)
+    apart = xp.abs(k[:, None] - k)
+    apart = xp.minimum(apart, size - apart) if wrap else apart
+    matrix = xp.clip(0.5 - 0.25 * apart, 0, None)
+    return matrix if wrap else xp.where(apart == 0, matrix + (1 - xp.sum(matrix, axis=1)), matrix)
 
 
 def _shrunk(hsv: Array, side: int, xp: Any) -> Array:
@@ -213,18 +214,16 @@ def _shrunk(hsv: Array, side: int, xp: Any) -> Array:
     height, width = hsv.shape[-2:]
     if max(height, width) <= side:
         return hsv
-    rows, columns = (
-        xp.asarray(_averages(n, min(n, side)), dtype=hsv.dtype, device=device(hsv)) for n in (height, width)
-    )
+    rows, columns = (_averages(n, min(n, side), hsv, xp) for n in (height, width))
     return rgb_to_hsv(xp.clip(rows @ hsv_to_rgb(hsv) @ xp.matrix_transpose(columns), 0, 1))
 
 
-def _averages(size: int, fewer: int) -> np.ndarray:
+def _averages(size: int, fewer: int, like: Array, xp: Any) -> Array:
     """Weights (fewer, size) that average `size` pixels over `fewer` equal parts."""
-    edges = np.arange(fewer + 1) * size / fewer
-    pixel = np.arange(size)
-    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return np.clip(overlap, 0, None) * fewer / size
+    edges = _count(fewer + 1, like, xp)[:, None] * (size / fewer)
+    pixel = _count(size, like, xp)
+    overlap = xp.minimum(edges[1:, :], pixel + 1) - xp.maximum(edges[:-1, :], pixel)
+    return xp.clip(overlap, 0, None) * (fewer / size)
 
 
 def _shortest(turns: Array, xp: Any) -> Array:
