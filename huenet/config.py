@@ -147,7 +147,7 @@ _CIRCLE: dict[str, tuple[Any, str]] = {
     "ema": (0.999, "averaged weights give steadier pictures"),
     "decay_from": (0.5, "a falling rate settles the pictures"),
     "lambda_emd": (5.0, "at 100 the histogram is bought with speckle and rainbows"),
-    "lambda_smooth": (600.0, "mutual information does not see bands within one petal; at 400 some flowers part"),
+    "lambda_smooth": (400.0, "mutual information does not see bands within one petal; at 200 some flowers part"),
     "gamma_mi": (5.0, "the smoothness and the prior already keep the source's structure"),
 }
 

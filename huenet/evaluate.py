@@ -62,7 +62,6 @@ def evaluate(
     *,
     pairs: str | int | None = None,
     ablation: str | Path | None = None,
-    optimize: int = 0,
     out: str | Path | None = None,
     workers: int = 0,
     seed: int = 0,
@@ -81,8 +80,6 @@ def evaluate(
         if it is there, else 200.
     ablation : path, optional
         A run of the same size trained with ``--gamma-mi 0``, for the last column of Table 1.
-    optimize : int
-        Pairs, from the first on, on which gradient descent is tried too; half a minute each at 128 x 128.
     out : path, optional
         By default ``evaluation`` in the run folder, and ``runs/shipped/evaluation`` without a run. Where it holds part
         of the same evaluation, the rest is done.
@@ -101,19 +98,19 @@ def evaluate(
     CheckpointError, ConfigError, DataError, EvaluationError
         Each with one line that says what to do.
     """
-    for name, value, least in (("optimize", optimize, 0), ("workers", workers, 0), ("seed", seed, 0)):
-        if value < least:
-            raise EvaluationError(f"--{name} must be at least {least}, got {value}")
+    for name, value in (("workers", workers), ("seed", seed)):
+        if value < 0:
+            raise EvaluationError(f"--{name} must be at least 0, got {value}")
     runs = {"huenet": Path(run or SHIPPED), **({"without_mi": Path(ablation)} if ablation else {})}
     _, config = load_runs(runs)
     place = Path(out or folder_of(run) / "evaluation")
     pictures = read_pictures(data, config, [_record(path) for path in runs.values()])
     chosen = _pairs(pairs, place, pictures.fresh, seed)
-    folder = Folder(place, chosen, settings(runs, chosen, pictures, optimize))
+    folder = Folder(place, chosen, settings(runs, chosen, pictures))
 
     done = folder.rows()
     missing = [number for number in range(len(chosen)) if number not in done]
-    tasks = [_Task(i, pictures.images[chosen[i][0]], pictures.images[chosen[i][1]], i < optimize) for i in missing]
+    tasks = [_Task(i, pictures.images[chosen[i][0]], pictures.images[chosen[i][1]]) for i in missing]
     with tqdm(total=len(chosen), initial=len(chosen) - len(tasks), unit="pair", disable=None) as bar:
         for number, found in _work(tasks, runs, workers or min(os.cpu_count() or 1, 8)):
             folder.append(number, found)
@@ -170,10 +167,8 @@ def folder_of(run: str | Path | None) -> Path:
     return Path(run or "runs/shipped")
 
 
-def settings(
-    runs: Mapping[str, Path], pairs: Sequence[Pair], pictures: Pictures, optimize: int
-) -> dict[str, str | int | None]:
-    """What the figures depend on: digests of weights and pictures, the methods, the pairs for gradient descent."""
+def settings(runs: Mapping[str, Path], pairs: Sequence[Pair], pictures: Pictures) -> dict[str, str | None]:
+    """What the figures depend on: digests of weights and pictures, and the methods."""
     pictures.check(pairs)
     models = {name: _digest([weights(path).read_bytes()]) for name, path in runs.items()}
     return {
@@ -181,7 +176,6 @@ def settings(
         "ablation": models.get("without_mi"),
         "pictures": _digest(pictures.images[name].tobytes() for pair in pairs for name in pair),
         "methods": " ".join(METHODS),
-        "optimize": optimize,
     }
 
 
@@ -222,7 +216,6 @@ class _Task(NamedTuple):
     number: int
     source: np.ndarray  # uint8 (3, S, S)
     target: np.ndarray
-    descend: bool
 
 
 Found = tuple[int, dict[str, dict[str, float]]]
@@ -262,7 +255,7 @@ def _end_with_parent() -> None:
 
 def _measure(task: _Task, generators: Mapping[str, Generator] = _generators) -> Found:
     source, target = (rgb_to_hsv(picture / 255.0) for picture in (task.source, task.target))
-    return task.number, figures(source, target, outputs(source, target, generators, descend=task.descend))
+    return task.number, figures(source, target, outputs(source, target, generators))
 
 
 def _parser() -> Parser:
@@ -287,7 +280,6 @@ def _parser() -> Parser:
         help=f"pairs to draw, or a CSV file of source,target (default: pairs.csv of --out where it is, else {PAIRS})",
     )  # fmt: skip
     add("--ablation", metavar="RUN2", help="run trained with --gamma-mi 0, for the last column of the paper's Table 1")
-    add("--optimize", type=int, default=0, metavar="N", help="also gradient descent, slow, on the first N pairs")
     add("--out", metavar="FOLDER", help="where to write (default: RUN/evaluation, or runs/shipped/evaluation)")
     add("--workers", type=int, default=0, metavar="N", help="processes (default: one a core, up to 8)")
     add("--seed", type=int, default=0, help="of the draw of pairs (default: 0)")

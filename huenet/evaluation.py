@@ -206,7 +206,7 @@ class Folder:
     def _check(self, settings: Mapping[str, Any]) -> None:
         try:
             found = json.loads((self.path / "settings.json").read_text(encoding="utf-8"))
-            different = [name for name in settings if found.get(name) != settings[name]]
+            different = [name for name in settings | found if found.get(name) != settings.get(name)]
         except (OSError, ValueError, AttributeError) as error:
             raise EvaluationError(f"{self.path / 'settings.json'} cannot be read; choose another --out") from error
         if not different and read_pairs(self.path / "pairs.csv") != list(self.pairs):

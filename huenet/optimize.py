@@ -34,7 +34,7 @@ def optimize(
     *,
     emd: float = 20.0,
     mi: float = 5.0,
-    smooth: float = 600.0,
+    smooth: float = 400.0,
     prior: float = 32.0,
     steps: int = 60,
     side: int = 64,
@@ -71,7 +71,7 @@ def descend(
     *,
     emd: float = 20.0,
     mi: float = 5.0,
-    smooth: float = 600.0,
+    smooth: float = 400.0,
     prior: float = 32.0,
     steps: int = 60,
     side: int = 64,
@@ -143,7 +143,8 @@ def descend(
         # without the second term, cells that hardly any colour touches would move as fast as the rest
         least = DAMP * xp.max(scale, axis=(-3, -2, -1), keepdims=True) + 1e-12
         grid = grid - RATE * (1 - (step - 1) / steps) * (mean / (1 - 0.8**step)) / (scale + least)
-    return moves, xp.where(known[:, None, None, None], field.blurred(grid), xp.zeros_like(grid))
+    grid = _settled(field.blurred(grid), field.blurred(field.splat(weights)), xp)
+    return moves, xp.where(known[:, None, None, None], grid, xp.zeros_like(grid))
 
 
 class _Field:
@@ -187,6 +188,18 @@ class _Field:
         grid = xp.moveaxis(xp.tensordot(rows, grid, axes=([1], [1])), 0, 1)
         grid = xp.moveaxis(xp.tensordot(columns, grid, axes=([1], [2])), 0, 2)
         return grid @ circle
+
+
+def _settled(grid: Array, mass: Array, xp: Any) -> Array:
+    """The grid (B, rows, columns, K) without what little a hue's displacement differs from its mean over the picture.
+
+    Up to 0.04 turns nobody sees two colours, but mutual information sees two; from 0.08 on all is kept.
+    """
+    total = xp.sum(mass, axis=(1, 2), keepdims=True)
+    mean = xp.sum(mass * grid, axis=(1, 2), keepdims=True) / xp.where(total > 0, total, xp.ones_like(total))
+    apart = grid - mean
+    kept = xp.clip((xp.abs(apart) - 0.04) / 0.04, 0, 1)
+    return mean + apart * kept * kept * (3 - 2 * kept)
 
 
 def _count(size: int, like: Array, xp: Any) -> Array:

@@ -87,8 +87,8 @@ def _evidence(run: Path, folder: Path, data: str | None) -> Evidence:
     generators, config = load_runs(runs)
     pairs, rows = read_pairs(folder / "pairs.csv"), read_rows(folder)
     pictures = read_pictures(data or results["data"], config, [])
-    found = settings(runs, pairs, pictures, kept["optimize"])
-    different = [name for name in found if found[name] != kept.get(name)]
+    found = settings(runs, pairs, pictures)
+    different = [name for name in found | kept if found.get(name) != kept.get(name)]
     if different:
         where = f" ({pictures.origin}; --data FOLDER if they have moved)" if "pictures" in different else ""
         raise EvaluationError(
@@ -102,7 +102,6 @@ def _evidence(run: Path, folder: Path, data: str | None) -> Evidence:
         generators=generators,
         images=pictures.images,
         curves=_read_lines(run / "metrics.jsonl"),
-        optimize=kept["optimize"],
     )
 
 

@@ -19,7 +19,7 @@ AXES = {"emd_hard": "EMD", "chroma_emd": "chroma EMD", "mi_hard": "relative MI",
 CURVES = {
     key: [f"{stem}{width}" for width in WIDTHS] for key, stem in (("emd_hard", "smooth"), ("chroma_emd", "chroma"))
 }
-PRIOR = "chroma32"  # where a network of the default preset starts: what its training has to improve on
+PRIOR = "chroma32"  # from here "optimize" goes on, and a network of the default preset: both have to improve on it
 RIVALS = ("rotation", *CURVES["emd_hard"], *CURVES["chroma_emd"], "transport", "linear", "reinhard", "optimize")
 ON = "EMD (plain and by chroma), relative MI and incoherence"
 
@@ -65,24 +65,22 @@ def summarize(rows: Sequence[Figures]) -> dict[str, Any]:
     Parameters
     ----------
     rows : sequence of mappings
-        For each pair, what `huenet.measures.figures` returns. A method may be missing from some pairs.
+        For each pair, what `huenet.measures.figures` returns, of the same methods.
 
     Returns
     -------
     dict
-        "methods": for each, its number of pairs and for each figure mean, low and high. "against": for each other
-        method and figure that has a better end, the share of pairs that Hue-Net wins (a tie is half a win), and the
-        mean difference (Hue-Net minus the other) with its interval, over the pairs that both have; and with the wider
-        interval "sure_low" to "sure_high", for all that the verdict compares at once (see `verdict`). "past": for each
-        of `CURVES`, what `past_curve` returns.
+        "methods": for each and for each figure mean, low and high. "against": for each other method and figure that
+        has a better end, the share of pairs that Hue-Net wins (a tie is half a win), and the mean difference (Hue-Net
+        minus the other) with its interval; and with the wider interval "sure_low" to "sure_high", for all that the
+        verdict compares at once (see `verdict`). "past": for each of `CURVES`, what `past_curve` returns.
     """
-    names = [name for name in (*METHODS, "target") if any(name in row for row in rows)]
+    names = [name for name in (*METHODS, "target") if name in rows[0]]
     methods = {}
     for name in names:
-        own = [row[name] for row in rows if name in row]
-        keys = list(own[0])
-        means = intervals(np.array([[one[key] for key in keys] for one in own]))
-        methods[name] = {"pairs": len(own), **{key: _interval(means[:, i]) for i, key in enumerate(keys)}}
+        keys = list(rows[0][name])
+        means = intervals(np.array([[row[name][key] for key in keys] for row in rows]))
+        methods[name] = {key: _interval(means[:, i]) for i, key in enumerate(keys)}
     return {
         "pairs": len(rows),
         "methods": methods,
@@ -93,10 +91,9 @@ def summarize(rows: Sequence[Figures]) -> dict[str, Any]:
 
 def against(rows: Sequence[Figures], other: str) -> dict[str, dict[str, float]]:
     """How Hue-Net does against one other method; see `summarize`."""
-    both = [(row["huenet"], row[other]) for row in rows if other in row]
     keys = [key for key, (_, better) in FIGURES.items() if better]
     better = np.array([FIGURES[key][1] for key in keys])
-    difference = np.array([[ours[key] - theirs[key] for key in keys] for ours, theirs in both])
+    difference = np.array([[row["huenet"][key] - row[other][key] for key in keys] for row in rows])
     gain = np.where(np.abs(difference) < 1e-9, 0, difference) * better  # rounding is not a win
     wins = (gain > 0).mean(axis=0) + (gain == 0).mean(axis=0) / 2
     means = intervals(difference)
@@ -127,7 +124,7 @@ def past_curve(rows: Sequence[Figures], key: str, seed: int = 0) -> dict[str, fl
         width was not measured, or none is as close or as far as the network.
     """
     methods = CURVES[key]
-    if not all(name in row for row in rows for name in methods):
+    if not all(name in rows[0] for name in methods):
         return None
     x, y = (np.array([[row[name][figure] for name in methods] for row in rows]) for figure in (key, "incoherence"))
     own = np.array([[row["huenet"][figure] for figure in (key, "incoherence")] for row in rows])
@@ -156,8 +153,8 @@ def verdict(results: Mapping[str, Any]) -> Verdict:
     A method is better than another where, on the figures in `AXES`, no interval of the mean difference between the two
     speaks against it and at least one speaks for it. The intervals are Student's at 95% for all figures and rivals
     together (Bonferroni): of as many looks as that, one in twenty alone would find a difference where there is none.
-    "ahead" takes that no baseline is better, and that the network is better than the transport it starts from in the
-    default preset, `PRIOR`.
+    "ahead" takes that no baseline is better, not even descent on the pair, part of which the default preset's network
+    begins with, and that the network is better than the transport from which both start, `PRIOR`.
     """
     methods, pairs = results["methods"], results["pairs"]
     source, ours, against = methods["identity"], methods["huenet"], results["against"]
@@ -167,7 +164,7 @@ def verdict(results: Mapping[str, Any]) -> Verdict:
         f"the source's hue information (chance gives {ours['floor_hard']['mean']:.2f}) and takes hue incoherence from "
         f"{source['incoherence']['mean']:.4f} to {ours['incoherence']['mean']:.4f}."
     )
-    signs = {name: _sign(against[name]) for name in against if methods[name]["pairs"] >= LEAST_PAIRS and name in RIVALS}
+    signs = {name: _sign(against[name]) for name in against if name in RIVALS}
     worse, level, better = ([name for name in signs if signs[name] == sign] for sign in (-1, 0, 1))
     others = f"{'the other ' if better else ''}{len(level)} baseline{'s' if len(level) != 1 else ''}"
     if pairs < LEAST_PAIRS:

@@ -58,10 +58,9 @@ def comparison(results: Mapping[str, Any]) -> Table:
         if name not in results["methods"]:
             continue
         method = results["methods"][name]
-        part = f" [{method['pairs']} of {results['pairs']} pairs]" if method["pairs"] < results["pairs"] else ""
         wins = results["against"].get(name)
         rows.append(
-            [label + part]
+            [label]
             + [_mean(method[key], digits=_digits(key)) for key in SHOWN]
             + [f"{wins[key]['wins']:.0%}" if wins else "" for key in AXES]
         )

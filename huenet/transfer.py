@@ -214,7 +214,7 @@ def _parser() -> Parser:
         "SOURCE's. Nothing is overwritten without --force.",
         epilog="methods:\n"
         "  huenet     a trained network, which sees where a colour lies; seconds\n"
-        "  optimize   gradient descent of the paper's losses on this pair; seconds\n"
+        "  optimize   gradient descent of the paper's losses on this pair; about a second\n"
         "  transport  one map of hues, which moves them the least way; instant\n"
         "  reinhard   mean and spread of light and colour: light changes; instant\n\n"
         "examples:\n"

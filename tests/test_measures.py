@@ -19,6 +19,7 @@ from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
 from huenet.images import read_square
 from huenet.measures import FIGURES, METHODS, WIDTHS, figures, outputs
 from huenet.metrics import hue_emd, incoherence
+from huenet.optimize import optimize
 
 torch.set_num_threads(1)
 
@@ -112,7 +113,7 @@ def test_chance_has_the_same_pixels_in_another_order(rng):
 def test_every_method_keeps_its_promise(pair):
     source, target = pair
     made = outputs(source, target, {})
-    assert list(made) == [name for name in METHODS if name in made]
+    assert list(made) == [name for name in METHODS if name not in ("huenet", "without_mi")]
     distance = {name: hue_emd(picture[0], target[0]) for name, picture in made.items()}
     assert distance["transport"] == pytest.approx(0, abs=1e-3)
     assert distance["linear"] == pytest.approx(0, abs=1e-3)
@@ -131,16 +132,12 @@ def test_every_method_keeps_its_promise(pair):
             ]
             expected = apply_displacement(source[0], hue_transport(*hists, smooth=width))
             np.testing.assert_allclose(made[f"{family}{width}"][0], expected, atol=1e-6)
+    exact = made["optimize"][0] - optimize(source, target)
+    assert np.abs(exact - np.round(exact)).max() < 1e-3  # float32 is near enough
+    assert by_chroma["optimize"] < by_chroma["identity"]
     assert np.corrcoef(made["reinhard"][2].ravel(), source[2].ravel())[0, 1] > 0.8
     rotated = np.stack([(source[0] + 0.25) % 1, source[1], source[2]])
     np.testing.assert_allclose(outputs(source, rotated, {})["rotation"][0], rotated[0], atol=1e-9)
-
-
-@pytest.mark.slow
-def test_gradient_descent_is_one_of_the_methods_where_asked(pair):
-    source, target = pair
-    made = outputs(source, target, {}, descend=True)["optimize"]
-    assert hue_emd(made[0], target[0]) < hue_emd(source[0], target[0])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from huenet import grid
 from huenet.baselines import apply_displacement, hue_transport
 from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
 from huenet.metrics import hue_emd, hue_histogram, incoherence, relative_mi
-from huenet.optimize import _averages, _Field, _shrunk, descend, optimize
+from huenet.optimize import _averages, _Field, _settled, _shrunk, descend, optimize
 
 
 def circle(turns):
@@ -157,3 +157,16 @@ def test_shrinking_averages_colours_and_not_hues():
     assert small.shape == (1, 3, 32, 32)
     np.testing.assert_allclose(hsv_to_rgb(small), hsv_to_rgb(stripes).reshape(1, 3, 32, 2, 32, 2).mean((3, 5)))
     assert _shrunk(stripes, 64, np) is stripes
+
+
+def test_what_differs_little_over_the_picture_is_settled_on_its_mean():
+    mass = np.zeros((1, 2, 2, 3))
+    mass[..., :2] = np.array([[1.0, 2.0], [3.0, 4.0]])[None, :, :, None]
+    cells = np.zeros((1, 2, 2, 3))
+    cells[..., 0] = 0.1 + np.array([[0.02, -0.02], [0.03, -0.0175]])  # their mean by mass is 0.1
+    cells[..., 1] = [[0.3, 0.0], [0.0, 0.0]]  # 0.03, and 0.27 more in one cell
+    found = _settled(cells, mass, np)
+    np.testing.assert_allclose(found[..., 0], 0.1)
+    np.testing.assert_allclose(found[..., 1], [[[0.3, 0.03], [0.03, 0.03]]])
+    np.testing.assert_array_equal(found[..., 2], 0)
+    assert 0 < _settled(cells / 4.5, mass, np)[0, 0, 0, 1] < 0.3 / 4.5  # between, in part

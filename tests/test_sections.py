@@ -56,7 +56,6 @@ def evidence(monkeypatch, rng):
         generators={"huenet": None},
         images=images,
         curves=[],
-        optimize=0,
     )
 
 

@@ -56,16 +56,6 @@ def test_wins_and_differences_are_those_of_the_pairs():
     assert "floor_hard" not in found
 
 
-def test_a_method_of_some_pairs_is_compared_on_these_alone():
-    rows = rows_of(huenet={}, identity={})
-    for row in rows[:3]:
-        row["optimize"] = dict(row["huenet"], emd_hard=0.0)
-    results = summarize(rows)
-    assert results["methods"]["optimize"]["pairs"] == 3
-    expected = np.mean([row["huenet"]["emd_hard"] for row in rows[:3]])
-    assert results["against"]["optimize"]["emd_hard"]["mean"] == pytest.approx(expected)
-
-
 CLOSER = {"emd_hard": -0.2, "chroma_emd": -0.2}
 
 
@@ -102,6 +92,15 @@ def test_the_verdict_follows_the_figures(kind, shifts):
         assert named == {"reinhard"} & set(shifts)
 
 
+@pytest.mark.parametrize(("mi", "kind"), [(0.0, "behind"), (-0.4, "ahead")])
+def test_a_network_that_descent_on_the_pair_does_as_well_without_training_is_not_ahead(mi, kind):
+    """Both are better than the transport that they start from; what tells them apart is relative MI."""
+    shifts = {"huenet": CLOSER, "chroma32": {"mi_hard": -0.3}, "optimize": {**CLOSER, "mi_hard": mi + 0.1}}
+    found = verdict(summarize(rows_of(identity={"mi_hard": 0.2}, **shifts)))
+    assert found.kind == kind
+    assert METHODS["optimize"] in found.text.lower()
+
+
 def test_the_verdict_is_two_sentences_that_hold_the_figures():
     results = summarize(rows_of(identity={}, huenet=CLOSER, smooth8=CLOSER))
     text = verdict(results).text
@@ -111,11 +110,9 @@ def test_the_verdict_is_two_sentences_that_hold_the_figures():
         assert f"{results['methods'][name]['emd_hard']['mean']:.3f}" in text
 
 
-def test_too_few_pairs_or_too_few_of_a_method_decide_nothing():
+def test_too_few_pairs_decide_nothing():
     assert verdict(summarize(rows_of(LEAST_PAIRS - 1, identity={}, huenet=CLOSER))).kind == "few"
-    rows = rows_of(identity={"mi_hard": 0.2, "incoherence": -0.15}, huenet=CLOSER)
-    rows[0]["optimize"] = dict.fromkeys(FIGURES, 0.0) | {"mi_hard": 1.0}
-    assert verdict(summarize(rows)).kind == "mixed"
+    assert verdict(summarize(rows_of(LEAST_PAIRS, identity={}, huenet=CLOSER))).kind != "few"
 
 
 def test_the_axes_of_the_verdict_are_figures_with_a_better_end():
@@ -177,7 +174,8 @@ def test_past_the_curve_is_not_said_beyond_its_ends_or_without_it():
     for distance in (0.09, 0.51):
         assert past_curve(curve_rows([distance] * 3, [0.03] * 3), "emd_hard") is None
     rows = curve_rows([0.2] * 3, [0.03] * 3)
-    del rows[1]["smooth16"]
+    for row in rows:
+        del row["smooth16"]
     assert past_curve(rows, "emd_hard") is None
     assert past_curve(rows, "chroma_emd") is not None
 
