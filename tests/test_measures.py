@@ -132,8 +132,8 @@ def test_every_method_keeps_its_promise(pair):
             ]
             expected = apply_displacement(source[0], hue_transport(*hists, smooth=width))
             np.testing.assert_allclose(made[f"{family}{width}"][0], expected, atol=1e-6)
-    exact = made["optimize"][0] - optimize(source, target)
-    assert np.abs(exact - np.round(exact)).max() < 1e-3  # float32 is near enough
+    descended = optimize(source.astype(np.float32), target.astype(np.float32))
+    np.testing.assert_allclose(made["optimize"][0], descended, atol=1e-6)
     assert by_chroma["optimize"] < by_chroma["identity"]
     assert np.corrcoef(made["reinhard"][2].ravel(), source[2].ravel())[0, 1] > 0.8
     rotated = np.stack([(source[0] + 0.25) % 1, source[1], source[2]])
