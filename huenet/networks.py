@@ -75,8 +75,7 @@ class Generator(nn.Module):
         config = self.config
         height, width = source.shape[-2:]
         # rounding grows over the steps, in float32 to 1e-4 of a turn: too much for a picture in another batch
-        exact = not self.training and source.device.type != "mps"
-        dtype = torch.float64 if exact else torch.float32
+        dtype = torch.float64 if source.device.type != "mps" else torch.float32
         with torch.autocast(source.device.type, enabled=False):
             moves, grid = descend(
                 source.to(dtype),

@@ -17,7 +17,7 @@ from huenet.baselines import apply_displacement, hue_transport
 from huenet.color import chroma, hsv_to_rgb, presence, rgb_to_hsv
 from huenet.smoothness import links, smoothness_gradient
 
-__all__ = ["GRID", "TRANSPORT_BINS", "descend", "optimize"]
+__all__ = ["GRID", "descend", "optimize"]
 
 Array = Any
 GRID = (8, 8, 32)  # rows, columns, hues
