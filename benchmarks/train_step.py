@@ -35,7 +35,7 @@ def milliseconds(call: Callable[[], object], device: torch.device) -> float:
 
 
 def breakdown(config: Config) -> dict[str, float]:
-    """Milliseconds of a training step, and of each loss in it by itself, forward and backward."""
+    """Milliseconds of a training step, of each loss in it by itself, forward and backward, and of the descent in it."""
     processes = Processes(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -57,6 +57,8 @@ def breakdown(config: Config) -> dict[str, float]:
     }
     costs = {name: milliseconds(lambda term=term: term().backward(), processes.device) for name, term in terms.items()}
     costs["EMD + MI"] = costs["EMD"] + costs["MI"]
+    if config.prior:
+        costs["descent"] = milliseconds(lambda: state.generator.descent(source, target), processes.device)
     return {"step": step, **costs}
 
 
@@ -68,7 +70,7 @@ def main() -> None:
     device = Processes(config.device).device
     print(f"{config.preset}, size {config.size}, batch {config.batch_size}, {device}: {step:.1f} ms a step")
     for name, cost in costs.items():
-        print(f"{name:10} {cost:8.1f} ms forward and backward, {cost / step:6.1%} of the step")
+        print(f"{name:10} {cost:8.1f} ms, {cost / step:6.1%} of the step")
 
 
 if __name__ == "__main__":

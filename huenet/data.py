@@ -35,6 +35,7 @@ __all__ = ["DataError", "Images", "PairBatch", "PairSampler", "load", "photograp
 TRAINING = ("chelsea.png", "coffee.png", "ihc.png", "motorcycle_left.png", "motorcycle_right.png", "retina.jpg")
 VALIDATION = ("astronaut.png", "rocket.jpg")
 TRAINING_CROPS, VALIDATION_CROPS = 768, 64
+RUN_FILES = {"config.json", "data.json"}  # a folder with these is one of ours, and its pictures are not photographs
 LEAST_CROP_CHROMA = 0.12  # mean of S * V: a crop of black border or white wall has no hue to learn from
 
 # Bytes of decoded images, and the share of this machine's memory, of which each process that torchrun started has its
@@ -166,7 +167,10 @@ def _crop(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray
 
 
 def _image_names(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """List the image files below `folder` by relative POSIX name, and the sub-folders that could not be opened."""
+    """List the image files below `folder` by relative POSIX name, and the sub-folders that could not be opened.
+
+    Run folders below it are left out.
+    """
     if not os.path.exists(folder):
         raise DataError(f"--data {folder}: no such folder; pass a folder of images, or {' or '.join(sorted(DATASETS))}")
     if not os.path.isdir(folder):
@@ -181,6 +185,9 @@ def _image_names(folder: Path) -> tuple[list[str], dict[str, str]]:
             folders.clear()
             continue
         seen.add(real)
+        if parent != os.fspath(folder) and RUN_FILES.issubset(files):
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths = (Path(parent, name) for name in sorted(files) if not name.startswith("."))
         names += [path.relative_to(folder).as_posix() for path in paths if path.suffix.lower() in SUFFIXES]

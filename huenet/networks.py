@@ -65,13 +65,14 @@ class Generator(nn.Module):
         Displacements at the centres of 256 bins of hue, (B, 256), and a grid of what comes to them (B, K, rows,
         columns), to be interpolated linearly.
         """
-        moves, grid = self._descend(source, target)
+        moves, grid = self.descent(source, target)
         found = _turn(source[:, 0], moves) + read_grid(grid, source[:, 0])
         gain, more = self.unet(torch.cat([*_inputs(source, target), hue_point(source, found)], dim=1)).chunk(2, dim=1)
         return moves, (1 + torch.tanh(gain)) * grid + 0.1 * more
 
     @torch.no_grad()
-    def _descend(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def descent(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network starts from, as `field` has it: the same for any weights."""
         config = self.config
         height, width = source.shape[-2:]
         # rounding grows over the steps, in float32 to 1e-4 of a turn: too much for a picture in another batch
