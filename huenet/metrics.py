@@ -65,7 +65,7 @@ def hue_emd(
     Returns
     -------
     array (...)
-        0 for equal histograms, at most 1/2.
+        0 for equal histograms, at most 0.71 (for opposite hues: the square root of 1/2).
     """
     p = hue_histogram(hue_a, weights_a, bins=bins, hard=hard)
     q = hue_histogram(hue_b, weights_b, bins=bins, hard=hard)

@@ -50,7 +50,8 @@ class Monitor:
     def add(self, step: int, terms: Tensor, stop: bool, last: bool = False) -> list[Report]:
         """Count the terms of one step; the reports that have arrived by now, or all of them if it is the last one.
 
-        A term that is not finite, and a wish to stop, are told as soon as they arrive; the means every few steps.
+        A term that is not finite, and a wish to stop, are told as soon as they arrive; the means every few steps, and
+        at the last one.
         """
         self.total[:-1] += terms
         self.total[-1] += stop
@@ -64,13 +65,14 @@ class Monitor:
             self.total, self.count = torch.zeros_like(self.total), 0
         reports = []
         while self.pending and (last or self.pending[0][0] + self.late <= step):
-            reports.append(self._read(*self.pending.popleft()))
+            due, means, event = self.pending.popleft()
+            reports.append(self._read(due, means, event, tell=due % self.every == 0 or (last and due == step)))
         return reports
 
-    def _read(self, step: int, means: Tensor, event: Any) -> Report:
+    def _read(self, step: int, means: Tensor, event: Any, tell: bool) -> Report:
         if event:
             event.synchronize()
         *values, stopping = means.tolist()
         named = dict(zip(self.names, values, strict=True))
         bad = [name for name, value in named.items() if not math.isfinite(value)]
-        return Report(step, named if step % self.every == 0 else {}, bad, stopping > 0)
+        return Report(step, named if tell else {}, bad, stopping > 0)

@@ -132,7 +132,8 @@ def _histograms(axis: Any, pictures: Sequence[np.ndarray]) -> None:
     axis.fill_between(centres, target, step="mid", color="0.8", label="target")
     axis.step(centres, source, where="mid", color="tab:blue", linewidth=0.7, label="source")
     axis.step(centres, output, where="mid", color="black", linewidth=1.0, label="output")
-    top = max(np.quantile(hist, 0.99) for hist in hists) * 1.3  # one hue of a flat picture would flatten all the rest
+    # one hue of a flat picture would flatten all the rest; pictures without chroma have nothing to show
+    top = max([1e-3, *(np.quantile(hist, 0.99) * 1.3 for hist in hists)])
     strip = hsv_to_rgb(np.stack([centres, np.ones(HUE_BINS), np.ones(HUE_BINS)])[:, None]).transpose(1, 2, 0)
     axis.imshow(strip, extent=(0, 1, -0.1 * top, 0), aspect="auto")
     axis.set_xlim(0, 1)
@@ -143,8 +144,7 @@ def _histograms(axis: Any, pictures: Sequence[np.ndarray]) -> None:
     weights = [chroma(p) for p in pictures]
     before = hue_emd(source_hsv[0], target_hsv[0], weights[0], weights[1])
     after = hue_emd(output_hsv[0], target_hsv[0], weights[2], weights[1])
-    axis.text(
-        0.99, 0.97, f"EMD {before:.3f} to {after:.3f}", transform=axis.transAxes, ha="right", va="top", fontsize=6
-    )
+    text = axis.text(0.99, 0.97, f"EMD {before:.3f} to {after:.3f}", transform=axis.transAxes, fontsize=6)
+    text.set(ha="right", va="top", bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
     if axis.get_subplotspec().is_first_row():
         axis.legend(fontsize=5, loc="upper left")

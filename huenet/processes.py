@@ -7,6 +7,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 import inspect
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
@@ -19,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from huenet.config import ConfigError
 
-__all__ = ["Processes", "StopSignal", "pick_device"]
+__all__ = ["Processes", "StopSignal", "peak_memory", "pick_device", "without_sync"]
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ class Processes:
         return DistributedDataParallel(network, **options)
 
     def agree(self, decide: Callable[[], T]) -> T:
-        """What the first process decides, on all of them; if it fails there, it fails everywhere."""
+        """What the first process decides, on all of them; if it fails there, the others end without a word."""
         if self.world == 1:
             return decide()
         box: list[Any] = [None, None]
@@ -81,7 +82,7 @@ class Processes:
                 box[1] = error
         dist.broadcast_object_list(box, device=self.device)
         if box[1] is not None:
-            raise box[1]
+            raise box[1] if self.first else SystemExit(2)
         return box[0]
 
     def mean(self, values: Tensor) -> Tensor:
@@ -104,10 +105,24 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=device).tolist()  # a meta tensor has nothing to show
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"--device {name} is not to be had here; try --device auto or cpu") from error
     return device
+
+
+def peak_memory(device: torch.device) -> str:
+    """The most that this process has held so far: on the GPU, or resident."""
+    if device.type == "cuda":
+        size = torch.cuda.max_memory_allocated(device)
+    else:
+        try:
+            import resource
+        except ImportError:  # Windows
+            return "not known on this system"
+        unit = 1 if sys.platform == "darwin" else 1024
+        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return f"{size / 2**30:.1f} GiB"
 
 
 def without_sync(network: nn.Module, skip: bool) -> AbstractContextManager[Any]:

@@ -1,4 +1,4 @@
-"""The run folder: made new and never written over, found again, and filled with figures and pictures."""
+"""The run folder: made new and never written over, found again, and never used by two at once."""
 
 from __future__ import annotations
 
@@ -7,25 +7,35 @@ import huenet._extra  # noqa: F401  # isort: skip
 import dataclasses
 import json
 import os
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import torch
+try:
+    import fcntl
+except ImportError:  # Windows: two trainings in one folder are then on their own
+    fcntl = None  # type: ignore[assignment]
 
-from huenet import checkpoint, plots
+from huenet import checkpoint
 from huenet.checkpoint import CheckpointError
 from huenet.config import Config, ConfigError
-from huenet.monitor import Report
-from huenet.state import CHECKPOINT, State
-from huenet.validation import ValidationSet, summary, validate, warnings
+from huenet.processes import Processes
+from huenet.state import CHECKPOINT
 
-__all__ = ["Recorder", "check_out", "check_pictures", "open_folder", "resumed_config", "saved_run"]
+__all__ = [
+    "check_out",
+    "check_pictures",
+    "opened_folder",
+    "resumed_config",
+    "saved_device",
+    "saved_run",
+]
 
 RUNS = Path("runs")
-SAMPLES = 8
-FIXED = ("preset", "seed", "size", "circle", "width", "norm")  # what a run cannot change on its way
+# what a run cannot change on its way; with another batch, epochs would not be what was counted so far
+FIXED = ("preset", "seed", "size", "circle", "width", "norm", "batch_size")
 
 
 def saved_run(resume: str, out: str | None) -> Path | None:
@@ -61,11 +71,21 @@ def resumed_config(folder: Path, changes: dict[str, Any]) -> Config:
     for name in FIXED:
         had = getattr(config, name)
         if changes.get(name, had) != had:
+            flag = "--" + name.replace("_", "-")
             raise ConfigError(
-                f"--{name} of the run in {folder} is {had} and must stay so, got {changes[name]}; "
+                f"{flag} of the run in {folder} is {had} and must stay so, got {changes[name]}; "
                 "leave it out, or start a new run with another --out"
             )
     return dataclasses.replace(config, **changes)
+
+
+def saved_device(given: dict[str, Any]) -> str:
+    """The device of a command line: where it names none, that of the run that it goes on with."""
+    try:
+        resume = None if "device" in given else saved_run(given.get("resume", "no"), given.get("out"))
+        return _saved_config(resume).device if resume else given.get("device", "auto")
+    except ConfigError:  # told where all processes agree on it
+        return "auto"
 
 
 def check_out(config: Config) -> None:
@@ -106,26 +126,55 @@ def check_pictures(folder: Path, record: dict[str, Any]) -> None:
         )
 
 
-def open_folder(config: Config, record: dict[str, Any], resume: Path | None = None) -> Path:
+@contextmanager
+def opened_folder(config: Config, record: dict[str, Any], resume: Path | None, processes: Processes) -> Iterator[Path]:
     """The folder of a new run, or of one to go on with; with its configuration and what was read from the data set.
+
+    No other training gets in while this one is there.
 
     Raises
     ------
     ConfigError
-        The folder has something in it.
+        The folder has something in it, or a training is running there.
     CheckpointError
         It cannot be written to.
     """
-    folder = resume or Path(config.out or _free(RUNS / f"{config.preset}-{datetime.now():%Y%m%d-%H%M%S}"))
-    if not resume:
-        check_out(config)
+    lock = None
+
+    def enter() -> Path:
+        nonlocal lock
+        folder = resume or Path(config.out or _free(RUNS / f"{config.preset}-{datetime.now():%Y%m%d-%H%M%S}"))
+        if not resume:
+            check_out(config)
+        try:
+            (folder / "samples").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"cannot write {folder} ({error.strerror}); choose another --out") from error
+        lock = _locked(folder)
+        checkpoint.write_text(folder / "config.json", config.to_json())
+        checkpoint.write_text(folder / "data.json", json.dumps(record, indent=1))
+        return folder
+
     try:
-        (folder / "samples").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {folder} ({error.strerror}); choose another --out") from error
-    checkpoint.write_text(folder / "config.json", config.to_json())
-    checkpoint.write_text(folder / "data.json", json.dumps(record, indent=1))
-    return folder
+        yield processes.agree(enter)
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked(folder: Path) -> int | None:
+    """A descriptor of the folder, locked until it is closed or the process ends, however that comes about."""
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise ConfigError(f"a training is running in {folder}; wait for it, or name another --out") from error
+    except OSError:  # a file system without locks
+        pass
+    return descriptor
 
 
 def _saved_config(folder: Path) -> Config:
@@ -149,99 +198,3 @@ def _free(path: Path) -> Path:
     """`path`, or with a number behind it the first that nobody has."""
     candidates = [path, *(path.with_name(f"{path.name}-{i}") for i in range(2, 1000))]
     return next(candidate for candidate in candidates if not candidate.exists())
-
-
-class Recorder:
-    """Writes metrics.jsonl, the pictures and, if wanted, TensorBoard's events of a run."""
-
-    def __init__(self, folder: Path, config: Config, pairs: ValidationSet, step: int) -> None:
-        self.folder, self.config, self.pairs = folder, config, pairs
-        self.metrics = folder / "metrics.jsonl"
-        self._mend_metrics()
-        self.clock, self.clock_step = time.perf_counter(), step
-        self.first: dict[str, float] = {}
-        self.board: Any = None
-        if config.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
-
-            self.board = SummaryWriter(str(folder), purge_step=step + 1)
-
-    def terms(self, state: State, report: Report) -> None:
-        """A line with the terms of the loss, averaged over the steps since the last one."""
-        seconds = time.perf_counter() - self.clock
-        pairs = (report.step - self.clock_step) * self.config.batch_size
-        self.clock, self.clock_step = time.perf_counter(), report.step
-        speed = {"epoch": state.sampler.epoch, "lr": state.rate, "pairs_per_second": round(pairs / seconds, 2)}
-        self._line(report.step, {**speed, **report.means})
-
-    def look(self, state: State, final: bool) -> list[str]:
-        """Validate and draw samples where this step is one for it; what they warn of."""
-        began = time.perf_counter()
-        try:
-            return self._look(state, final)
-        finally:
-            self.clock += time.perf_counter() - began  # the rate is that of training
-
-    def _look(self, state: State, final: bool) -> list[str]:
-        if final or state.step % self.config.sample_every == 0:
-            self._samples(state)
-        if not final and state.step % self.config.val_every:
-            return []
-        figures = validate(state.best_generator(), state.discriminator.eval(), self.pairs)
-        found = warnings(figures) if state.step else []
-        self._line(state.step, {f"val/{name}": value for name, value in figures.items()}, found)
-        return [f"step {state.step}: {summary(figures)}", *(f"warning: {line}" for line in found)]
-
-    def finish(self, state: State, total: int) -> str:
-        """Draw the curves; what to tell the person who waited."""
-        lines = [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
-        plots.save(plots.curves(lines, self.config), self.folder / "curves.png")
-        if self.board:
-            self.board.close()
-        if state.step < total:
-            return f"Stopped and saved at step {state.step} of {total}. Go on with: --resume {self.folder}"
-        figures = [line for line in lines if "val/emd_output" in line]
-        before, after = (summary({k.removeprefix("val/"): v for k, v in figures[i].items()}) for i in (0, -1))
-        advice = _NEXT[self.config.preset].format(folder=self.folder)
-        return (
-            f"\nThe run is in {self.folder}: look at samples/step-{total:07d}.png beside samples/step-0000000.png, "
-            f"and at curves.png.\nTry next: {advice}\n"
-            f"On {len(self.pairs)} validation pairs, before training: {before}\n"
-            f"On {len(self.pairs)} validation pairs, trained: {after}"
-        )
-
-    def _samples(self, state: State) -> None:
-        source, target = next(self.pairs.batches(SAMPLES))
-        with torch.no_grad():
-            hue = state.best_generator()(source, target)
-        output = torch.cat([hue[:, None], source[:, 1:]], dim=1)
-        title = f"{self.config.preset}, step {state.step}: validation pairs"
-        figure = plots.sample_grid(source.cpu().numpy(), target.cpu().numpy(), output.cpu().numpy(), title)
-        plots.save(figure, self.folder / "samples" / f"step-{state.step:07d}.png")
-        if self.board:
-            self.board.add_image("samples", plots.pixels(figure), state.step, dataformats="HWC")
-
-    def _mend_metrics(self) -> None:
-        """Take away a last line that a kill or a full disk has cut off: what is written behind it must be read."""
-        if self.metrics.exists():
-            lines = self.metrics.read_bytes()
-            os.truncate(self.metrics, lines.rfind(b"\n") + 1)
-
-    def _line(self, step: int, values: dict[str, Any], warned: list[str] | None = None) -> None:
-        line = {"step": step, **values, **({"warnings": warned} if warned else {})}
-        try:
-            with open(self.metrics, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            self._mend_metrics()
-            raise CheckpointError(f"cannot write {self.metrics} ({error.strerror}); free some space") from error
-        if self.board:
-            for name, value in values.items():
-                self.board.add_scalar(name, value, step)
-
-
-_NEXT = {
-    "quick": "--data FOLDER with photographs of your own, which trains the `default` preset",
-    "default": "--resume {folder} --epochs N for longer, or another --lambda-emd and --lambda-smooth",
-    "paper": "--preset default, which treats hue as a circle",
-}

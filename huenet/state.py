@@ -18,10 +18,25 @@ from huenet.data import PairSampler
 from huenet.networks import Discriminator, Generator
 from huenet.processes import Processes
 
-__all__ = ["CHECKPOINT", "MODEL", "State"]
+__all__ = ["CHECKPOINT", "MODEL", "State", "share_of_batch"]
 
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.safetensors"  # the generator alone, for those who only want to recolour
+
+
+def share_of_batch(config: Config, processes: Processes) -> int:
+    """Pairs of a batch for each process.
+
+    Raises
+    ------
+    ConfigError
+        The batch cannot be cut into that many equal parts.
+    """
+    share, rest = divmod(config.batch_size, processes.world * config.accumulate)
+    if not share or rest:
+        parts = f"{processes.world} processes times --accumulate {config.accumulate}"
+        raise ConfigError(f"--batch-size must be a multiple of {parts}, got {config.batch_size}")
+    return config.batch_size // processes.world
 
 
 class State:
@@ -38,13 +53,8 @@ class State:
             torch.optim.Adam(network.parameters(), config.lr, (config.beta1, config.beta2), fused=True)
             for network in (self.generator, self.discriminator)
         )
-        share, rest = divmod(config.batch_size, processes.world * config.accumulate)
-        if not share or rest:
-            parts = f"{processes.world} processes times --accumulate {config.accumulate}"
-            raise ConfigError(f"--batch-size must be a multiple of {parts}, got {config.batch_size}")
-        self.sampler = PairSampler(
-            images, config.batch_size // processes.world, config.seed, processes.rank, processes.world
-        )
+        share = share_of_batch(config, processes)
+        self.sampler = PairSampler(images, share, config.seed, processes.rank, processes.world)
         self.step, self.rate = 0, config.lr
         if config.compile:
             self.generator.unet.compile()
@@ -115,7 +125,8 @@ class State:
 
         try:
             for name, network in self._networks().items():
-                network.load_state_dict(part(name))
+                # a run that is given --ema on its way starts its average from the weights that it has
+                network.load_state_dict(part(name) or part("generator"))
             for name, optimizer in self._optimizers().items():
                 checkpoint.load_optimizer(optimizer, part(name))
             self.step = meta["step"]

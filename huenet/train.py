@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
+import errno
 import math
 import sys
 import time
@@ -23,9 +24,10 @@ from huenet.checkpoint import CheckpointError
 from huenet.config import Config, ConfigError, arguments, describe, from_preset
 from huenet.data import DataError
 from huenet.monitor import Monitor
-from huenet.processes import Processes, StopSignal, without_sync
-from huenet.run import Recorder, check_out, check_pictures, open_folder, resumed_config, saved_run
-from huenet.state import State
+from huenet.processes import Processes, StopSignal, peak_memory, without_sync
+from huenet.recorder import Recorder, is_complete
+from huenet.run import check_out, check_pictures, opened_folder, resumed_config, saved_device, saved_run
+from huenet.state import State, share_of_batch
 from huenet.validation import ValidationSet
 
 __all__ = ["TERMS", "Pictures", "TrainingError", "dry_run", "main", "train", "training_step"]
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0, or 2 after a one-line error."""
     given = arguments(argv)
     try:
-        with Processes(given.get("device", "auto")) as processes:
+        with Processes(saved_device(given)) as processes:
             resume = processes.agree(lambda: saved_run(given.get("resume", "no"), given.get("out")))
             config = resumed_config(resume, given) if resume else from_preset(**given)
             if config.threads:
@@ -49,10 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             if config.print_config:
                 print(describe(config))
                 return 0
+            share_of_batch(config, processes)
             if not resume:
                 processes.agree(lambda: check_out(config))
             if config.dry_run:
-                dry_run(config, processes)
+                dry_run(config, processes, resume)
             else:
                 train(config, processes, resume)
     except (ConfigError, DataError, CheckpointError, TrainingError) as error:
@@ -60,8 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:  # a picture or an event of TensorBoard's that found no room; checkpoints say it themselves
         where = f": {error.filename}" if error.filename else ""
+        advice = "free some space, and go on" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "go on"
+        print(f"huenet.train: {error.strerror or error}{where}; {advice} with --resume", file=sys.stderr)
+        return 2
+    except torch.OutOfMemoryError:
         print(
-            f"huenet.train: {error.strerror or error}{where}; free some space, and go on with --resume", file=sys.stderr
+            f"huenet.train: the memory of {processes.device} does not hold a batch of {config.batch_size}; "
+            "give --accumulate 2 or more, a smaller --batch-size or --amp",
+            file=sys.stderr,
         )
         return 2
     except KeyboardInterrupt:  # before the first step, or a second time
@@ -95,21 +104,39 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
     if resume:
         check_pictures(resume, images.record)
         state.load(resume)
-        done = state.step >= total
+        done = state.step >= total and processes.agree(lambda: is_complete(resume, state.step))
         if processes.first:
             advice = "; for more, give --epochs or --steps" if done else ""
-            print(f"Going on in {resume} at step {state.step} of {total}{advice}")
+            print(f"Going on in {resume} at step {state.step} of {total}{advice}", flush=True)
         if done:
             return resume
-    folder = processes.agree(lambda: open_folder(config, images.record, resume))
+    with opened_folder(config, images.record, resume, processes) as folder:
+        recorder = Recorder(folder, config, pairs, state.step) if processes.first else None
+        if recorder and not resume:
+            counts = f"{len(images.train)} training and {len(images.validation)} validation pictures"
+            print(f"{describe(config)}\n\n{counts}, {total} steps on {processes.device}, into {folder}", flush=True)
+            if skipped := len(images.record["skipped"]):
+                print(
+                    f"{skipped} files could not be read and were skipped; {folder / 'data.json'} lists why", flush=True
+                )
+        _take_steps(total, config, processes, state, pictures, folder, recorder)
+    return folder
+
+
+def _take_steps(
+    total: int,
+    config: Config,
+    processes: Processes,
+    state: State,
+    pictures: Pictures,
+    folder: Path,
+    recorder: Recorder | None,
+) -> None:
+    """Train up to that step, and keep what comes of it."""
     networks = processes.wrap(state.generator), processes.wrap(state.discriminator)
     monitor = Monitor(TERMS, config.log_every, processes)
-    if processes.first and (skipped := len(images.record["skipped"])):
-        print(f"{skipped} files could not be read and were skipped; {folder / 'data.json'} lists them with the reasons")
-    if processes.first and not resume:
+    if recorder and (state.step == 0 or state.step >= total) and recorder.lacks(state.step):  # new, or killed here
         state.save(folder)  # at once: from here on there is something to go on with
-    recorder = Recorder(folder, config, pairs, state.step) if processes.first else None
-    if recorder and not resume:
         recorder.look(state, final=True)
 
     failed_at, stopping = 0, False
@@ -130,20 +157,25 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
             bad = bad or (["a weight"] if saving and not state.is_finite() else [])
             if bad:
                 trouble = f"{' and '.join(bad)} became infinite or NaN by step {state.step}"
+                if failed_at and not processes.first:
+                    raise SystemExit(2)  # the first one says why
                 if failed_at:
-                    raise TrainingError(f"{trouble}, after step {failed_at}; lower --lr, or the weight of that term")
+                    raise TrainingError(
+                        f"{trouble}, as it did by step {failed_at}; lower --lr, or the weight of that term"
+                    )
                 failed_at = state.step
                 state.load(folder, weights_only=True)
                 monitor.reset()
+                if recorder:
+                    recorder.back_to(state.step)
                 bar.write(f"{trouble}: back to step {state.step}")
                 bar.n = state.step
                 continue
             if saving:
                 failed_at = 0
+                processes.agree(lambda: state.save(folder))
             if not recorder:
                 continue
-            if saving:
-                state.save(folder)
             for report in filter(lambda report: report.means, reports):
                 recorder.terms(state, report)
                 bar.set_postfix({name: f"{value:.3g}" for name, value in report.means.items() if value})
@@ -152,7 +184,6 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
 
     if recorder:
         print(recorder.finish(state, total))
-    return folder
 
 
 def training_step(
@@ -220,13 +251,16 @@ def _autocast(config: Config, tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, torch.bfloat16, enabled=config.amp)
 
 
-def dry_run(config: Config, processes: Processes, steps: int = 5) -> None:
+def dry_run(config: Config, processes: Processes, resume: Path | None = None, steps: int = 5) -> None:
     """Read the data, take a few steps on it, and print what a run would need; nothing is written."""
     images = data.load(config.data, config.size, config.seed, workers=config.workers or None, progress=processes.first)
     state = State(config, len(images.train), processes)
+    if resume:
+        check_pictures(resume, images.record)
+        state.load(resume)
     networks = processes.wrap(state.generator), processes.wrap(state.discriminator)
     pictures = Pictures(images.train, config.flip, processes.device)
-    total = total_steps(config, len(images.train))
+    left = max(0, total_steps(config, len(images.train)) - state.step)
     for i in range(steps + 1):
         if i == 1:  # the first step allocates, and compiles
             start = time.perf_counter()
@@ -239,29 +273,16 @@ def dry_run(config: Config, processes: Processes, steps: int = 5) -> None:
             f"{_skipped(images.record['skipped'])}\n"
             f"device     {processes.device}, {processes.world} process(es), {'bfloat16' if config.amp else 'float32'}\n"
             f"networks   {millions[0]:.1f} + {millions[1]:.1f} million weights\n"
-            f"memory     {_peak_memory(processes.device)} for each process\n"
+            f"memory     {peak_memory(processes.device)} for each process\n"
             f"speed      {rate:.2f} steps/s, {rate * config.batch_size:.1f} pairs/s\n"
-            f"the run    {total} steps, about {_duration(total / rate)}, without validations and samples"
+            f"the run    {left} steps{' more' if resume else ''}, about {_duration(left / rate)}, "
+            "without validations and samples"
         )
 
 
 def _skipped(files: dict[str, str]) -> str:
     few = "; ".join(f"{name}: {reason}" for name, reason in list(files.items())[:3])
     return f"{len(files)} files skipped" + (f" ({few}{'; ...' if len(files) > 3 else ''})" if few else "")
-
-
-def _peak_memory(device: torch.device) -> str:
-    """The most that this process has held so far: on the GPU, or resident."""
-    if device.type == "cuda":
-        size = torch.cuda.max_memory_allocated(device)
-    else:
-        try:
-            import resource
-        except ImportError:  # Windows
-            return "not known on this system"
-        unit = 1 if sys.platform == "darwin" else 1024
-        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return f"{size / 2**30:.1f} GiB"
 
 
 def total_steps(config: Config, images: int) -> int:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from huenet.color import presence
 from huenet.monitor import Monitor
 from huenet.processes import Processes
 from huenet.validation import ValidationSet, validate, warnings
@@ -32,6 +33,14 @@ def test_the_last_step_leaves_nothing_under_way():
     assert watching.add(1, terms(1), stop=False) == []
     reports = watching.add(2, terms(2), stop=False, last=True)
     assert [(r.step, r.means) for r in reports] == [(1, {}), (2, {"emd": 1.5, "mi": 1.0})]
+    watching.add(3, terms(3), stop=False)
+    assert [r.means for r in watching.add(4, terms(5), stop=False, last=True)] == [{}, {"emd": 4.0, "mi": 1.0}]
+
+
+def test_a_run_that_is_shorter_than_the_interval_is_told_of():
+    watching = monitor(every=10, late=0)
+    watching.add(1, terms(1), stop=False)
+    assert watching.add(2, terms(2), stop=False, last=True)[-1].means == {"emd": 1.5, "mi": 1.0}
 
 
 @pytest.mark.parametrize("late", [0, 3])
@@ -48,11 +57,12 @@ def test_trouble_and_a_wish_to_stop_do_not_wait_for_the_next_means(late):
 
 
 def test_a_collapse_is_warned_of():
-    fine = {"rotation": 0.1, "emd_source": 0.2, "hues_output": 40.0, "hues_target": 50.0, "d_accuracy": 0.7}
+    fine = {"rotation": 0.1, "emd_source": 0.2, "emd_output": 0.2, "spread_output": 0.4, "spread_target": 0.5}
+    fine["d_accuracy"] = 0.7
     assert warnings(fine) == []
     for change, word in (
         ({"rotation": 0.0}, "equals the source"),
-        ({"hues_output": 1.0}, "one hue everywhere"),
+        ({"spread_output": 0.01}, "one hue everywhere"),
         ({"d_accuracy": 1.0}, "discriminator"),
     ):
         (found,) = warnings({**fine, **change})
@@ -71,9 +81,20 @@ def logits(real, fake):
     return Answer(lambda source, *hues: tuple(torch.full((len(source), 1, 2, 2), v) for v in (real, fake)))
 
 
+def shaken(hue, turns):
+    return (hue + turns * torch.randn(hue.shape, generator=torch.Generator().manual_seed(0))) % 1
+
+
+def turned_to(hue, source):
+    """What the circular network does that turns all it can turn to one hue: pixels without chroma keep theirs."""
+    turn = hue - source[:, 0]
+    return (source[:, 0] + (turn - turn.round()) * presence(source)) % 1
+
+
 def validated(generator, discriminator=None):
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
+    coarse[:, :, :2] = 128 + coarse[:, :, :2] // 16  # the upper half has next to no chroma
     pairs = ValidationSet(coarse.repeat(8, axis=2).repeat(8, axis=3) // 2 + 90, 6, 0, "cpu")
     return validate(Answer(generator), discriminator, pairs)
 
@@ -90,10 +111,14 @@ def test_what_collapsed_networks_do_is_warned_of():
     assert warnings(fine) == []
     assert fine["rotation"] == pytest.approx(0.1, abs=1e-4)
     assert fine["incoherence_output"] == pytest.approx(fine["incoherence_source"], abs=1e-5)
-    (same,) = warnings(validated(lambda source, target: source[:, 0]))
-    assert "equals the source" in same
-    (one_hue,) = warnings(validated(lambda source, target: torch.full_like(source[:, 0], 0.3)))
-    assert "one hue" in one_hue
+    for noise in (0.0, 0.005):  # turns: no network gives the same number for every pixel
+        (same,) = warnings(validated(lambda source, target, noise=noise: shaken(source[:, 0], noise)))
+        assert "equals the source" in same
+        for hue in (0.3, 0.0):
+            (one,) = warnings(validated(lambda source, target, h=hue, n=noise: shaken(source[:, 0] * 0 + h, n)))
+            assert "one hue" in one
+    (kept,) = warnings(validated(lambda source, target: turned_to(0.3, source)))
+    assert "one hue" in kept
     (right,) = warnings(validated(lambda source, target: (source[:, 0] + 0.1) % 1, logits(1.0, -1.0)))
     assert "discriminator" in right
 

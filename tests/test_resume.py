@@ -13,9 +13,9 @@ from commands import refusal
 from runs import make_pictures
 from training import ENVIRONMENT, TINY, checkpoints, command, lines, run, torchrun
 
-from huenet import checkpoint, data, train
-from huenet.run import saved_run
-from huenet.state import CHECKPOINT
+from huenet import checkpoint, data, recorder, train
+from huenet.run import saved_device, saved_run
+from huenet.state import CHECKPOINT, MODEL
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,7 @@ def test_a_run_that_is_done_says_so_and_stays_as_it_is(out, capsys):
         (["--width", "16"], "--width of the run in {out} is 8 and must stay so, got 16; leave it out"),
         (["--preset", "paper"], "--preset of the run in {out} is default and must stay so"),
         (["--seed", "1"], "--seed of the run"),
+        (["--batch-size", "2"], "--batch-size of the run in {out} is 4 and must stay so"),
         (["--out", "elsewhere"], "--resume {out} goes on in that folder; leave out --out elsewhere"),
         (["--ema", "0", "--prior", "0"], "does not fit this configuration"),
     ],
@@ -124,6 +125,86 @@ def test_a_line_that_was_cut_off_is_taken_away(out):
     assert train.main(["--resume", str(out), "--steps", "3", "--log-every", "1"]) == 0
     assert (out / "metrics.jsonl").read_text().splitlines()[:before] == lines_whole
     assert [line["step"] for line in lines(out)][-2:] == [3, 3]
+
+
+def test_a_run_below_its_own_pictures_goes_on(tmp_path, capsys):
+    pictures = make_pictures(tmp_path / "pictures")
+    assert run(pictures, pictures / "runs" / "one", "--steps", 1) == 0
+    assert train.main(["--resume", str(pictures / "runs" / "one"), "--steps", "2"]) == 0
+    assert run(pictures, pictures / "runs" / "two", "--steps", 1) == 0
+    record = json.loads((pictures / "runs" / "two" / "data.json").read_text())
+    assert len(record["train"] + record["validation"]) == 12
+
+
+def test_no_training_gets_in_where_one_is_running(folder, out, tmp_path, capsys):
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / "begun").mkdir()
+    before = (out / "config.json").read_bytes()
+    for busy in (out, tmp_path / "begun"):
+        descriptor = os.open(busy, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            line = refusal(train.main, capsys, "--data", folder, "--out", busy, "--resume", "auto", *TINY, "--steps", 9)
+            assert f"a training is running in {busy}; wait for it" in line
+        finally:
+            os.close(descriptor)
+    assert (out / "config.json").read_bytes() == before
+    assert train.main(["--resume", str(out), "--steps", "3"]) == 0
+    assert train.main(["--resume", str(out), "--steps", "4"]) == 0  # the first has let go
+
+
+@pytest.mark.parametrize("lost", ["everything", "the model", "the curves"])
+def test_an_end_that_was_cut_off_is_made_up_for(out, capsys, lost):
+    """A kill between the last checkpoint and the curves."""
+    whole = lines(out)
+    (out / "curves.png").unlink()
+    if lost != "the curves":
+        text = (out / "metrics.jsonl").read_text()
+        (out / "metrics.jsonl").write_text(text[: text.rindex('{"step": 2, "val')])
+    if lost == "everything":
+        (out / "samples" / "step-0000002.png").unlink()
+        tensors, meta = checkpoint.load(out / MODEL)
+        checkpoint.save(out / MODEL, {name: 0 * tensor for name, tensor in tensors.items()}, {**meta, "step": 0})
+    assert train.main(["--resume", str(out)]) == 0
+    assert "trained: EMD" in capsys.readouterr().out
+    assert lines(out) == whole
+    assert (out / "samples" / "step-0000002.png").is_file()
+    model, meta = checkpoint.load(out / MODEL)
+    assert meta["step"] == 2
+    assert all(torch.equal(t, checkpoint.load(out / CHECKPOINT)[0][f"average/{n}"]) for n, t in model.items())
+    assert train.main(["--resume", str(out)]) == 0
+    assert "at step 2 of 2; for more" in capsys.readouterr().out
+
+
+def test_a_start_that_was_cut_off_is_made_up_for(folder, tmp_path, monkeypatch, capsys):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recorder, "validate", stop)
+    assert run(folder, tmp_path / "run", "--steps", 1) == 130
+    monkeypatch.undo()
+    assert train.main(["--resume", str(tmp_path / "run")]) == 0
+    assert [line["step"] for line in lines(tmp_path / "run") if "val/emd_output" in line] == [0, 1]
+    assert "before training: EMD" in capsys.readouterr().out
+
+
+def test_a_run_stays_on_its_device(out):
+    config = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps({**config, "device": "cuda:1"}))
+    assert saved_device({"resume": str(out)}) == "cuda:1"
+    assert saved_device({"resume": str(out), "device": "cpu"}) == "cpu"
+    assert saved_device({"resume": "auto", "out": str(out.parent / "new")}) == "auto"
+    assert saved_device({"resume": "nowhere"}) == "auto"  # what is wrong with that is told later
+
+
+def test_a_dry_run_of_going_on_says_what_is_left(out, tmp_path, capsys):
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for steps, left in ((2, 0), (7, 5)):
+        assert train.main(["--resume", str(out), "--steps", str(steps), "--dry-run"]) == 0
+        assert f"the run    {left} steps more, about" in capsys.readouterr().out
+    make_pictures(tmp_path / "more", count=13)
+    assert "12 then, 13 now" in refusal(train.main, capsys, "--resume", out, "--data", tmp_path / "more", "--dry-run")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_a_checkpoint_that_is_cut_off_is_one_line(out, capsys):

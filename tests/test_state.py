@@ -11,9 +11,11 @@ from huenet import checkpoint, plots, train
 from huenet.color import rgb_to_hsv
 from huenet.config import from_preset
 from huenet.losses import discriminator_loss, emd_loss, mi_loss, smoothness_loss
+from huenet.monitor import Report
 from huenet.processes import Processes
-from huenet.run import Recorder
+from huenet.recorder import Recorder
 from huenet.state import CHECKPOINT, MODEL, State
+from huenet.train import TERMS
 from huenet.validation import ValidationSet, validate
 
 torch.set_num_threads(1)
@@ -160,8 +162,50 @@ def test_samples_and_figures_are_of_the_averaged_generator(tmp_path, monkeypatch
     np.testing.assert_allclose(drawn[0][:, 0], state.average(source, target), atol=1e-6)
     np.testing.assert_allclose(drawn[0][:, 1:], source[:, 1:])
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
-    figures = validate(state.average, state.discriminator, pairs)
+    figures = validate(state.average, state.discriminator.train(), pairs)
     assert line == {"step": 0, **{f"val/{name}": value for name, value in figures.items()}}
+
+
+def test_the_discriminator_is_judged_as_it_is_trained(tmp_path):
+    """By the statistics of real and of fake pictures, each their own; and judging leaves no trace."""
+    state = state_of("paper", tensorboard=False)
+    pairs = ValidationSet(np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8), 4, 0, "cpu")
+    found = []
+    for away in (0.0, 1e3):
+        for name, buffer in state.discriminator.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.fill_(away)
+        before = {name: t.clone() for name, t in state.discriminator.state_dict().items()}
+        (folder := tmp_path / str(away)).joinpath("samples").mkdir(parents=True)
+        Recorder(folder, state.config, pairs, 0).look(state, final=True)
+        found.append(json.loads((folder / "metrics.jsonl").read_text())["val/d_accuracy"])
+        assert all(torch.equal(t, before[name]) for name, t in state.discriminator.state_dict().items())
+    assert found[0] == found[1] != 0.5  # nor does one answer do for everything
+
+
+@pytest.mark.parametrize(
+    ("change", "left_out"),
+    [({"lambda_smooth": 0.0}, {"smooth"}), ({"lambda_adv": 0.0}, {"adversarial", "discriminator", "val/d_accuracy"})],
+)
+def test_what_is_not_computed_is_not_written(tmp_path, change, left_out):
+    state = state_of(tensorboard=False, **change)
+    pairs = ValidationSet(np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8), 4, 0, "cpu")
+    (tmp_path / "samples").mkdir()
+    recorder = Recorder(tmp_path, state.config, pairs, 0)
+    recorder.terms(state, Report(1, dict.fromkeys(TERMS, 0.5), [], False))
+    recorder.look(state, final=True)
+    written = set().union(*map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines()))
+    assert {*TERMS, "val/d_accuracy"} - written == left_out
+
+
+def test_an_average_that_comes_late_starts_from_the_weights(tmp_path):
+    without = state_of(ema=0.0)
+    step(without)
+    without.save(tmp_path)
+    late = state_of(ema=0.9)
+    late.load(tmp_path)
+    for kept in (late.generator, late.average):
+        assert all(torch.equal(a, b) for a, b in zip(copies(kept), copies(without.generator), strict=True))
 
 
 def test_processes_begin_with_the_same_networks_and_other_dropout():

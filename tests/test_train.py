@@ -1,5 +1,6 @@
 """The trainer: it learns, the same in any number of processes, and says in one line what is wrong."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -14,8 +15,8 @@ from training import ENVIRONMENT, TINY, command, lines, run, same_gradients, tor
 
 from huenet import checkpoint, losses, train
 from huenet.batches import Pictures
-from huenet.config import from_preset
-from huenet.processes import Processes
+from huenet.config import ConfigError, describe, from_preset
+from huenet.processes import Processes, pick_device
 from huenet.state import CHECKPOINT, MODEL, State
 
 
@@ -31,7 +32,9 @@ def test_a_tiny_run_lowers_its_loss_and_leaves_a_run_folder(folder, tmp_path, ca
     assert {path.name for path in (out / "samples").iterdir()} == {"step-0000000.png", "step-0000040.png"}
     assert [line["step"] for line in lines(out) if "val/emd_output" in line] == [0, 20, 40]
     printed = capsys.readouterr().out
-    assert str(out) in printed
+    choices, _, begin = printed.partition("\n\n")
+    assert describe(train.from_preset("default", data=str(folder))).splitlines()[3] in choices
+    assert begin.startswith(f"10 training and 2 validation pictures, 40 steps on {pick_device('auto')}, into {out}\n")
     last = printed.splitlines()[-1]
     assert "EMD" in last
     assert "incoherence" in last
@@ -70,7 +73,7 @@ def test_two_images_can_be_overfitted(folder, preset):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
 def test_compiled_networks_have_the_same_gradients(folder, tmp_path):
-    flags = ["--steps", 1, "--lambda-emd", 1]
+    flags = ["--steps", 2, "--lambda-emd", 1]  # in the first, the last layer is 0, and no gradient gets past it
     for name, choice in (("plain", "--no-compile"), ("compiled", "--compile")):
         done = subprocess.run(command(folder, tmp_path / name, *flags, choice), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -93,7 +96,7 @@ def test_two_processes_equal_one_with_twice_the_batch(folder, tmp_path):
 
 def test_accumulation_changes_nothing(folder, tmp_path):
     for parts in (1, 2):
-        assert run(folder, tmp_path / str(parts), "--steps", 1, "--accumulate", parts) == 0
+        assert run(folder, tmp_path / str(parts), "--steps", 2, "--accumulate", parts) == 0
     same_gradients(tmp_path / "1", tmp_path / "2")
 
 
@@ -108,18 +111,19 @@ def test_a_loss_that_is_not_finite_goes_back_once_and_ends_twice(folder, tmp_pat
         return real(*arguments) * (float("nan") if calls in bad else 1)
 
     monkeypatch.setattr(losses, name, spoiled)
-    flags = ["--steps", 8, "--save-every", 4, "--log-every", 100]
+    flags = ["--steps", 8, "--save-every", 4, "--log-every", 1]
     assert run(folder, tmp_path / "once", *flags) == 0
     printed = capsys.readouterr()
     assert f"{term} became infinite or NaN by step 6: back to step 4" in printed.err + printed.out
     tensors, meta = checkpoint.load(tmp_path / "once" / CHECKPOINT)
     assert meta["step"] == 8
+    assert all(line["pairs_per_second"] > 0 for line in lines(tmp_path / "once") if "lr" in line)
     assert meta["sampler"]["position"] == 4 * (8 + 2)  # the pairs that led to trouble are left behind
     assert all(tensor.isfinite().all() for tensor in tensors.values() if tensor.is_floating_point())
 
     calls, bad = 0, {6, 7}
     assert run(folder, tmp_path / "twice", *flags) == 2
-    assert f"{term} became infinite or NaN by step 5, after step 6; lower --lr" in capsys.readouterr().err
+    assert f"{term} became infinite or NaN by step 5, as it did by step 6; lower --lr" in capsys.readouterr().err
     assert checkpoint.load(tmp_path / "twice" / CHECKPOINT)[1]["step"] == 4
 
 
@@ -170,12 +174,13 @@ def test_a_step_asks_the_device_for_nothing(preset):
         (["--lambda-emd", "-1"], "--lambda-emd must be at least 0, got -1.0"),
         (["--lambda-emd", "nan"], "--lambda-emd must be a finite number, got nan"),
         (["--gamma-mi", "much"], "argument --gamma-mi: invalid float value: 'much'"),
-        (["--batch-size", "4", "--accumulate", "3"], "--batch-size must be a multiple of"),
+        (["--batch-size", "4", "--accumulate", "3", "--data", "cars"], "--batch-size must be a multiple of"),
         (["--boundary", "round"], "--boundary must be one of open, circular, reflect"),
         (["--lr", "inf"], "--lr must be a finite number, got inf"),
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--seed", str(2**64)], "--seed must be below 2**63"),
         (["--device", "abacus"], "--device abacus is not to be had here"),
+        (["--device", "meta"], "--device meta is not to be had here"),
         (["--resume", "nowhere"], "--resume nowhere has no checkpoint.safetensors"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--data", "nowhere"], "nowhere"),
@@ -185,6 +190,35 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, flags
     monkeypatch.chdir(tmp_path)
     assert message in refusal(train.main, capsys, *TINY, *flags)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a.png"), "device: a.png; free some space, and go on with"),
+        (OSError(errno.ENOENT, "No such file", "a.png"), "No such file: a.png; go on with --resume"),
+        (torch.OutOfMemoryError("much\ntext"), "does not hold a batch of 4; give --accumulate 2 or more"),
+    ],
+)
+def test_trouble_on_the_way_is_one_line_too(folder, tmp_path, monkeypatch, capsys, error, advice):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(train, "training_step", fail)
+    assert run(folder, tmp_path / "run", "--steps", 1) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("huenet.train")]
+    assert advice in line
+
+
+def test_one_process_tells_what_is_wrong_for_all(monkeypatch):
+    """Of two processes, a refusal is one line."""
+    error = ConfigError("wrong")
+    monkeypatch.setattr("torch.distributed.broadcast_object_list", lambda box, device: box.__setitem__(1, error))
+    for rank, raised in ((0, ConfigError), (1, SystemExit)):
+        processes = Processes("cpu")
+        processes.rank, processes.world, processes.first = rank, 2, rank == 0
+        with pytest.raises(raised):
+            processes.agree(lambda: None)
 
 
 def test_dry_run_names_what_it_skips(folder, tmp_path, capsys):

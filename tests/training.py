@@ -37,9 +37,9 @@ def checkpoints(a, b):
 def same_gradients(a, b):
     """Adam's running means of the gradients agree to rounding; weights need not, where a gradient is nearly 0."""
     means = {name: pair for name, pair in checkpoints(a, b).items() if name.endswith("exp_avg")}
-    largest = max(one.abs().max() for one, _ in means.values()).item()
     for name, (one, other) in means.items():
-        torch.testing.assert_close(one, other, atol=1e-5 * largest, rtol=1e-3, msg=name)
+        assert one.any(), f"{name}: nothing to compare"
+        torch.testing.assert_close(one, other, atol=1e-4 * one.abs().max().item(), rtol=1e-3, msg=name)
 
 
 def torchrun(arguments):
