@@ -11,8 +11,10 @@ import huenet._extra  # noqa: F401  # isort: skip
 import gzip
 import hashlib
 import http.client
+import itertools
 import os
 import shutil
+import ssl
 import tarfile
 import tempfile
 import time
@@ -95,8 +97,8 @@ DATASETS: dict[str, tuple[tuple[Archive, ...], ...]] = {
 }
 
 
-class _UnreachableError(DataError):
-    """The archive cannot be had from this place: another may have it."""
+class _PlaceError(DataError):
+    """The archive cannot be had from this place, or is not what it should be: another may have it."""
 
 
 def cache_dir() -> Path:
@@ -122,8 +124,8 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     Raises
     ------
     DataError
-        The name is unknown, or the download failed, did not match its checksum, or would not unpack safely. What
-        arrived of a cut transfer is kept, so that the next call goes on from there.
+        The name is unknown, or at every place the download failed, did not match its checksum, or would not unpack
+        safely. What arrived of a cut transfer is kept, so that the next call goes on from there.
     """
     if name not in DATASETS:
         raise DataError(f"no data set is named {name!r}; pass one of {', '.join(sorted(DATASETS))}, or a folder")
@@ -141,15 +143,21 @@ def fetch(name: str, *, progress: bool = True) -> Path:
 
 
 def _install_first(name: str, folder: Path, progress: bool) -> None:
-    """Install from the first place that can be reached."""
+    """Install from the first place that has what it should, and leave nothing else of any place."""
     failures = []
     for place in DATASETS[name]:
         try:
-            return _install(place, folder, progress)
-        except _UnreachableError as error:
+            _install(place, folder, progress)
+            break
+        except _PlaceError as error:
             failures.append(str(error))
-    what_to_do = "run the same command again to go on, or find a copy, unpack it and pass its folder with --data"
-    raise DataError(f"{name}: {'; '.join(failures)}; {what_to_do}")
+    else:
+        what_to_do = "run the same command again to go on, or find a copy, unpack it and pass its folder with --data"
+        raise DataError(f"{name}: {'; '.join(failures)}; {what_to_do}")
+    for archive in itertools.chain(*DATASETS[name]):
+        file = folder.parent / archive.url.rsplit("/", 1)[-1]
+        for left_over in (file, Path(f"{file}.part"), Path(f"{file}.anew")):
+            left_over.unlink(missing_ok=True)
 
 
 def _install(archives: tuple[Archive, ...], folder: Path, progress: bool) -> None:
@@ -163,40 +171,46 @@ def _install(archives: tuple[Archive, ...], folder: Path, progress: bool) -> Non
         for archive, file in zip(archives, files, strict=True):
             try:
                 _unpack(file, whole, 2 * archive.most_bytes)
-            except DataError:
+            except _PlaceError:
                 file.unlink()
                 raise
         os.rename(whole, folder)
-    for file in files:
-        file.unlink()
 
 
 def _download(archive: Archive, folder: Path, progress: bool) -> Path:
     """Download to ``NAME.part``, going on from what is there, and rename it to ``NAME`` once the checksum is right."""
     file = folder / archive.url.rsplit("/", 1)[-1]
-    if file.exists():
+    part = Path(f"{file}.part")
+    if file.exists() and _md5(archive, file) == archive.md5:
         return file
-    part = file.with_name(f"{file.name}.part")
     attempt = 1
     while True:
-        before = _size(part)
+        before = _size(part)  # never less than at the attempt before
         try:
-            _transfer(archive, part, progress)
+            whole = _transfer(archive, part, progress)
             break
-        except (http.client.HTTPException, urllib.error.URLError, ConnectionError, TimeoutError) as error:
+        # SSLError: what a cut connection often is under HTTPS
+        except (http.client.HTTPException, urllib.error.URLError, ConnectionError, TimeoutError, ssl.SSLError) as error:
             code = getattr(error, "code", None)
             attempt = 1 if _size(part) > before else attempt + 1
-            if attempt > ATTEMPTS or (code is not None and code < 500):
-                why = f"answers {code}" if code else getattr(error, "reason", error)
-                raise _UnreachableError(f"{archive.url}: {why} ({_size(part)} bytes are there)") from error
+            if attempt > ATTEMPTS or (code and code < 500):
+                why = f"answers {code}" if code else getattr(error, "reason", None) or error
+                raise _PlaceError(f"{archive.url}: {why} ({_size(part)} bytes are there)") from error
             time.sleep(PAUSE)
-    _check(archive, part)
-    os.replace(part, file)
+    if (md5 := _md5(archive, whole)) != archive.md5:
+        whole.unlink()
+        why = f"the checksum is {md5}, {archive.md5} was expected; the file is damaged or another one and was deleted"
+        raise _PlaceError(f"{archive.url}: {why}")
+    os.replace(whole, file)
     return file
 
 
-def _transfer(archive: Archive, part: Path, progress: bool) -> None:
-    """Ask for what is missing of `part` and append it; a server that cannot do that sends, and gets, all of it anew."""
+def _transfer(archive: Archive, part: Path, progress: bool) -> Path:
+    """Ask for what is missing of `part` and append it; return the file that is complete now.
+
+    A server that cannot do that sends all of it anew, or a page that asks to log in. That becomes a file of its own,
+    and `part` only if it is cut and yet longer than what was there.
+    """
     have = _size(part)
     headers = {"User-Agent": "huenet", "Accept-Encoding": "identity"}
     if have:
@@ -205,45 +219,43 @@ def _transfer(archive: Archive, part: Path, progress: bool) -> None:
         response = urllib.request.urlopen(urllib.request.Request(archive.url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:  # nothing is missing: `part` is whole, or wrong, as its checksum will tell
-            return
+            return part
         raise
-    with response, open(part, "ab") as out:
-        if response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            arrived = have
-        else:
-            out.truncate(0)
-            arrived = 0
-        length = response.headers.get("Content-Length")
-        total = arrived + int(length) if length else None
-        with tqdm(total=total, initial=arrived, unit="B", unit_scale=True, desc=part.stem, disable=not progress) as bar:
+    arrived = have if response.headers.get("Content-Range", "").startswith(f"bytes {have}-") else 0
+    target = part if arrived == have else part.with_suffix(".anew")
+    total = None if response.length is None else arrived + response.length
+    bar = tqdm(total=total, initial=arrived, unit="B", unit_scale=True, desc=part.stem, disable=not progress)
+    try:
+        with response, open(target, "ab" if arrived else "wb") as out, bar:
             while chunk := response.read(CHUNK):
                 arrived += len(chunk)
                 if arrived > archive.most_bytes:
                     out.truncate(0)
-                    raise DataError(f"{archive.url} sends more than the {archive.most_bytes} bytes expected: not used")
+                    raise _PlaceError(f"{archive.url} sends more than the {archive.most_bytes} bytes expected")
                 out.write(chunk)
                 bar.update(len(chunk))
-    if total is not None and arrived < total:
-        raise ConnectionError(f"cut after {arrived} of {total} bytes")
+        if total is not None and arrived < total:
+            raise ConnectionError(f"cut after {arrived} of {total} bytes")
+    except BaseException:
+        if _size(target) > have:
+            os.replace(target, part)
+        part.with_suffix(".anew").unlink(missing_ok=True)
+        raise
+    return target
 
 
 def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _check(archive: Archive, part: Path) -> None:
+def _md5(archive: Archive, file: Path) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    left = archive.md5_bytes or _size(part)
-    with open(part, "rb") as file:
-        while left > 0 and (chunk := file.read(min(CHUNK, left))):
+    left = archive.md5_bytes or _size(file)
+    with open(file, "rb") as content:
+        while left > 0 and (chunk := content.read(min(CHUNK, left))):
             digest.update(chunk)
             left -= len(chunk)
-    if digest.hexdigest() != archive.md5:
-        part.unlink()
-        raise DataError(
-            f"{archive.url}: the checksum is {digest.hexdigest()}, {archive.md5} was expected; the file is damaged or "
-            "another one and was deleted, run the same command again to download it anew"
-        )
+    return digest.hexdigest()
 
 
 def _unpack(file: Path, folder: Path, most_bytes: int) -> None:
@@ -254,20 +266,21 @@ def _unpack(file: Path, folder: Path, most_bytes: int) -> None:
             for member in archive:
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name:
-                    raise DataError(f"{file}: {member.name!r} would be written outside the folder: not unpacked")
+                    raise _PlaceError(f"{file}: {member.name!r} would be written outside the folder: not unpacked")
                 if member.isdir():
                     continue
                 if not member.isreg():
-                    raise DataError(f"{file}: {member.name!r} is a link or a device: not unpacked")
+                    raise _PlaceError(f"{file}: {member.name!r} is a link or a device: not unpacked")
                 count, size = count + 1, size + member.size
                 if count > MOST_FILES or size > most_bytes:
-                    raise DataError(f"{file}: more than {MOST_FILES} files or {most_bytes} bytes: not unpacked")
+                    raise _PlaceError(f"{file}: more than {MOST_FILES} files or {most_bytes} bytes: not unpacked")
                 _write(archive, member, folder / path)
             while archive.fileobj and archive.fileobj.read(CHUNK):  # gzip's checksum comes after the end of the tar
                 pass
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    # the last two: one name twice, or both a file and a folder
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, FileExistsError, NotADirectoryError) as error:
         why = str(error).partition("\n")[0]
-        raise DataError(f"{file}: damaged archive ({why}), deleted: run the same command again") from error
+        raise _PlaceError(f"{file}: damaged archive ({why}), deleted") from error
 
 
 def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:

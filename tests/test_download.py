@@ -1,9 +1,12 @@
 """Downloads from a small HTTP server on loopback, which cuts, lies and refuses as told."""
 
 import hashlib
+import http.client
 import http.server
 import io
 import os
+import shutil
+import ssl
 import tarfile
 import threading
 
@@ -29,6 +32,18 @@ def tar(members: dict[str, bytes] | list[tarfile.TarInfo], mode: str = "w:gz") -
                 info.size = len(content)
                 archive.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+def plain(name: str, size: int = 1) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -145,6 +160,7 @@ def test_whole_part_file_is_used(shop, monkeypatch):
     cache_dir().mkdir()
     (cache_dir() / "photos.tgz.part").write_bytes(shop.files["photos.tgz"])
     assert files_of(get()) == PHOTOS  # the server answers 416: nothing is left to send
+    assert shop.requests == [f"bytes={len(shop.files['photos.tgz'])}-"]
 
 
 def test_server_without_ranges_sends_everything_again(shop, monkeypatch):
@@ -152,6 +168,65 @@ def test_server_without_ranges_sends_everything_again(shop, monkeypatch):
     shop.ranges, shop.cuts = False, [100_000]
     assert files_of(get()) == PHOTOS
     assert shop.requests == [None, "bytes=100000-"]
+
+
+def test_server_without_ranges_that_cuts_is_given_up(shop, monkeypatch):
+    content = tar(PHOTOS)
+    offer(shop, monkeypatch, content)
+    shop.ranges, shop.cuts = False, [100_000, 50_000] * 10  # more than last time is not more than ever
+    with pytest.raises(DataError, match="100000 bytes are there"):
+        get()
+    assert len(shop.requests) == 1 + download.ATTEMPTS
+    assert left_in_cache() == ["photos.tgz.part"]
+    assert (cache_dir() / "photos.tgz.part").read_bytes() == content[:100_000]
+
+
+def test_page_of_a_portal_does_not_cost_what_is_there(shop, monkeypatch):
+    content = tar(PHOTOS)
+    offer(shop, monkeypatch, content)
+    cache_dir().mkdir()
+    (cache_dir() / "photos.tgz.part").write_bytes(content[:250_000])
+    shop.files["photos.tgz"], shop.ranges = b"<html>Log in</html>", False
+    with pytest.raises(DataError, match="checksum"):
+        get()
+    assert left_in_cache() == ["photos.tgz.part"]
+    shop.files["photos.tgz"], shop.ranges = content, True
+    shop.requests.clear()
+    assert files_of(get()) == PHOTOS
+    assert shop.requests == ["bytes=250000-"]
+
+
+def test_whole_file_sent_anew_is_used_however_long_the_part_file(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    cache_dir().mkdir()
+    (cache_dir() / "photos.tgz.part").write_bytes(bytes(500_000))
+    shop.ranges = False
+    assert files_of(get()) == PHOTOS
+    assert left_in_cache() == ["photos"]
+
+
+def test_cut_under_https_is_tried_again(shop, monkeypatch):
+    offer(shop, monkeypatch, tar(PHOTOS))
+    errors, read = [ssl.SSLError("record layer failure")], http.client.HTTPResponse.read
+
+    def cut(response, amount):
+        if errors:
+            raise errors.pop()
+        return read(response, amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", cut)
+    assert files_of(get()) == PHOTOS
+    assert len(shop.requests) == 2
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_finished_file_is_checked_before_it_is_used(shop, monkeypatch, right):
+    content = tar(PHOTOS)
+    offer(shop, monkeypatch, content)
+    cache_dir().mkdir()
+    (cache_dir() / "photos.tgz").write_bytes(content if right else tar({"other.jpg": b"1"}))
+    assert files_of(get()) == PHOTOS
+    assert len(shop.requests) == (0 if right else 1)
 
 
 def test_wrong_checksum(shop, monkeypatch):
@@ -195,6 +270,47 @@ def test_the_next_place_is_tried(shop, monkeypatch):
     assert files_of(get()) == PHOTOS
 
 
+@pytest.mark.parametrize(
+    ("content", "changes", "reason"),
+    [
+        (b"<html>We have moved</html>", {"md5": "0" * 32}, "checksum"),
+        (b"<html>We have moved</html>", {"most_bytes": 10}, "more than the 10 bytes"),
+        (b"<html>We have moved</html>", {}, "damaged archive"),
+        (tar([plain("../escaped.jpg")]), {}, "outside the folder"),
+        (tar([plain("a.jpg"), plain("a.jpg")]), {}, "File exists"),
+    ],
+    ids=["checksum", "size", "damaged", "unsafe", "twice"],
+)
+def test_the_next_place_is_tried_where_one_has_something_else(shop, monkeypatch, content, changes, reason):
+    shop.files = {"photos.tgz": content, "mirror.tgz": tar(PHOTOS)}
+    bad, good = (
+        Archive(f"{shop.url}/{name}", hashlib.md5(body).hexdigest(), 1_000_000) for name, body in shop.files.items()
+    )
+    bad = bad._replace(**changes)
+    monkeypatch.setattr(download, "DATASETS", {"photos": ((bad,), (good,))})
+    assert files_of(get()) == PHOTOS
+    assert left_in_cache() == ["photos"]
+    shutil.rmtree(cache_dir())
+    del shop.files["mirror.tgz"]
+    with pytest.raises(DataError, match=rf"photos: .*{reason}.*; .*mirror.tgz: answers 404.*--data") as caught:
+        get()
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_left_of_a_place_that_had_only_a_part(shop, monkeypatch):
+    parts = {"a.tgz": {"1.jpg": b"1"}, "mirror.tgz": {"1.jpg": b"1", "2.jpg": b"2"}}
+    shop.files = {name: tar(members) for name, members in parts.items()}
+    a, mirror = (
+        Archive(f"{shop.url}/{name}", hashlib.md5(body).hexdigest(), 1_000_000) for name, body in shop.files.items()
+    )
+    b = a._replace(url=f"{shop.url}/b.tgz")
+    monkeypatch.setattr(download, "DATASETS", {"photos": ((a, b), (mirror,))})
+    cache_dir().mkdir()
+    (cache_dir() / "b.tgz.part").write_bytes(b"1")
+    assert files_of(get()) == parts["mirror.tgz"]
+    assert left_in_cache() == ["photos"]
+
+
 def test_server_error_is_tried_again(shop, monkeypatch):
     offer(shop, monkeypatch, tar(PHOTOS))
     shop.errors = [503, 500]
@@ -229,18 +345,6 @@ def test_full_disk_is_one_line_and_what_came_is_kept(shop, monkeypatch):
     assert left_in_cache() == ["photos.tgz.part"]
     assert files_of(get()) == PHOTOS
     assert shop.requests == [None, "bytes=100000-"]
-
-
-def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, link
-    return info
-
-
-def plain(name: str, size: int = 1) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return info
 
 
 @pytest.mark.parametrize(
