@@ -1,15 +1,18 @@
 """One image file in, one uint8 RGB array out; and files that appear whole or not at all.
 
 Conventions: an image is uint8, shape (H, W, 3), RGB as stored (embedded colour profiles are not applied). Anything
-wrong with a file, from a missing one to a decompression bomb, is an `ImageError` whose message is one line.
+wrong with a file, from a missing one to a decompression bomb, is an `ImageError` whose message is one line; trouble of
+the machine, which says nothing about the file, is not.
 """
 
 from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,9 @@ from typing import IO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-__all__ = ["FORMATS", "SUFFIXES", "ImageError", "atomic_open", "read_image", "read_square", "square"]
+from huenet import tiff
+
+__all__ = ["FORMATS", "MACHINE", "SUFFIXES", "ImageError", "atomic_open", "read_image", "read_square", "square"]
 
 # Formats that Pillow decodes by itself. The rest stays shut: EPS would start Ghostscript on a stranger's file.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
@@ -35,6 +40,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+MACHINE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE}  # not the fault of the file
 MAX_PIXELS = 80_000_000  # below the size at which Pillow starts to warn of a bomb; 240 MB of RGB
 
 
@@ -61,8 +67,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read one image file as 8-bit RGB.
 
     EXIF rotation is applied, transparency is composited over white, palettes and CMYK are converted, and the first
-    frame of an animation is taken. 16-bit greyscale is scaled from 0..65535 to 0..255; of 16-bit RGB, Pillow keeps the
-    high byte, which is the same to within one step of 8 bits.
+    frame of an animation is taken. 16-bit greyscale, and RGB in TIFF, is scaled from 0..65535 to 0..255 and rounded; of
+    other 16-bit colour, Pillow keeps the high byte, which is the same to within one step of 8 bits.
 
     Parameters
     ----------
@@ -77,7 +83,10 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Raises
     ------
     ImageError
-        The file is missing, no image, truncated, too large or of a kind that has no plain RGB reading.
+        The file is missing, no image, truncated, too large or of a kind that has no plain RGB reading: a TIFF of 12
+        bits or of signed samples, say.
+    MemoryError, OSError, ImportError
+        The machine lacks memory, open files (`MACHINE` has the numbers of such errors), a disk that works, imagecodecs.
     """
     return np.array(_open(path))
 
@@ -140,35 +149,86 @@ def _square(image: Image.Image, size: int) -> np.ndarray:
 
 
 def _open(path: str | os.PathLike[str], size: int | None = None) -> Image.Image:
-    if not os.path.isfile(path):  # a named pipe would wait for ever
-        raise ImageError(path, "not a regular file" if os.path.exists(path) else "no such file")
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a named pipe would wait for ever
+            raise ImageError(path, "not a regular file")
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError(path, f"too large: {width} x {height} pixels, at most {MAX_PIXELS} are read")
+            if (deep := _deep(path, image)) is not None:
+                return _upright(_shallow(deep), image)
             if size is not None:
                 # JPEG only: decode at 1/2, 1/4 or 1/8, never below twice the size
                 image.draft(image.mode, (2 * size, 2 * size))
             image.load()  # now: damage must not surface where damaged EXIF is forgiven
-            return _to_rgb(_upright(image))
-    except ImageError:
+            return _to_rgb(_upright(image, image))
+    except (ImageError, MemoryError, ImportError):
         raise
+    except FileNotFoundError:
+        raise ImageError(path, "no such file") from None
     except Exception as error:  # damage surfaces as OSError, SyntaxError, struct.error, zlib.error and more
+        if isinstance(error, OSError) and error.errno in MACHINE:
+            raise
         raise ImageError(path, _reason(path, error)) from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, header: Image.Image) -> Image.Image:
     try:
-        orientation = image.getexif().get(ORIENTATION)
+        orientation = header.getexif().get(ORIENTATION)
     except Exception:  # damaged EXIF around good pixels
         return image
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
+def _deep(path: str | os.PathLike[str], image: Image.Image) -> np.ndarray | None:
+    """Pixels of what Pillow would read wrongly, (H, W, 1 to 4) with alpha as 2nd or 4th; None where it does not.
+
+    Raises
+    ------
+    ValueError
+        A TIFF that nothing here reads correctly.
+    """
+    scaled = image.format == "PNG" and image.tile[0][3] in ("L;2", "L;4", "I;16B", "RGB;16B")  # type: ignore[attr-defined]
+    if scaled and "transparency" in image.info:  # a colour as stored, which Pillow looks for in the scaled pixels
+        import imagecodecs
+
+        return imagecodecs.png_decode(Path(path).read_bytes())
+    if image.format != "TIFF":
+        return None
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits, photometric, planes = max(tags.get(258, (1,))), tags.get(262), tags.get(284) == 2
+    if bits == 16 and photometric in (0, 1, 2):
+        import imagecodecs  # without it, whether a file is read would depend on its compression
+
+        return tiff.read_deep(path)
+    if (
+        bits not in (1, 2, 4, 8, 16, 32)
+        or (bits <= 8 and 2 in tags.get(339, ()))  # signed: Pillow takes the bits as they are
+        or (bits == 32 and photometric == 0)  # white is 0: not turned round
+        or (planes and (bits == 16 or image.mode == "LA"))
+    ):
+        raise ValueError(f"a TIFF of {bits} bits ({tiff.kind_of(path)}) is not read; convert it to RGB of 8 or 16 bits")
+    return None
+
+
+def _shallow(pixels: np.ndarray) -> Image.Image:
+    """RGB of 8 bits, over white where there is alpha; band by band, for floats take up to four times the memory."""
+    full = np.iinfo(pixels.dtype).max
+    rgb = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for top in range(0, len(rgb), tiff.BAND):
+        band: np.ndarray = pixels[top : top + tiff.BAND].astype(np.float32)
+        if pixels.shape[2] in (2, 4):
+            band = full - (full - band[..., :-1]) * (band[..., -1:] / full)
+        rgb[top : top + tiff.BAND] = np.rint(band * (255 / full))
+    return Image.fromarray(rgb)
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_deep_grey(np.asarray(image), image.mode)).convert("RGB")
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel(3).getextrema() == (0, 0):
+        return image.convert("RGB")  # its writer left the fourth byte empty: no picture is wholly invisible
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))

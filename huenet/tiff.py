@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
+import math
+import os
 import zlib
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -17,10 +18,11 @@ __all__ = ["LAYOUT", "kind_of", "read_deep", "write"]
 SUB_IFDS = (0x8769, 0x8825)  # Exif and GPS
 # What a TIFF says of its own layout, which Pillow lists among the EXIF: sizes, strips, tiles, samples, XMP, ICC
 LAYOUT = {*range(254, 263), 266, 273, 277, 278, 279, 284, 317, *range(320, 326), 330, 338, 339, 347, 700, 34675}
+MOST_SAMPLES = 400_000_000  # in one page, or one tile of it: RGBA of the largest pictures that are read
 BAND = 256  # rows that are worked on at a time
 
 
-def kind_of(path: str | Path) -> str | None:
+def kind_of(path: str | os.PathLike[str]) -> str | None:
     """What the samples of a TIFF are, in a few words; None for a file that is none."""
     try:
         with tifffile.TiffFile(path) as file:
@@ -30,18 +32,21 @@ def kind_of(path: str | Path) -> str | None:
         return None
 
 
-def read_deep(path: str | Path) -> np.ndarray:
+def read_deep(path: str | os.PathLike[str]) -> np.ndarray:
     """The first page of a TIFF of 16-bit grey or RGB: (H, W, 1 to 4), uint16, 0 for black, alpha not multiplied in.
 
     Raises
     ------
     ValueError
-        The samples are of another kind: CMYK, signed, floating point.
+        The samples are of another kind (CMYK, signed, floating point), or more than `MOST_SAMPLES`.
     """
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
         if page.dtype != np.uint16 or page.photometric.name not in ("MINISWHITE", "MINISBLACK", "RGB"):
             raise ValueError(f"{page.photometric.name} of type {page.dtype}; of 16 bits, RGB and grey are read")
+        # whoever called has looked at width and height; a header may name a depth, or a tile, that is larger
+        if max(page.size, math.prod(page.chunks)) > MOST_SAMPLES:
+            raise ValueError(f"too large: more than {MOST_SAMPLES} samples")
         pixels = page.asarray()
         if page.axes == "SYX":  # one plane after the other
             pixels = np.ascontiguousarray(np.moveaxis(pixels, 0, -1))

@@ -1,8 +1,11 @@
 """Reading image files: every odd kind of file is made here, with Pillow or byte by byte."""
 
+import errno
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 
@@ -11,7 +14,7 @@ import pytest
 
 Image = pytest.importorskip("PIL.Image")
 
-from huenet.images import MAX_PIXELS, ImageError, atomic_open, read_image, read_square, square  # noqa: E402
+from huenet.images import MACHINE, MAX_PIXELS, ImageError, atomic_open, read_image, read_square, square  # noqa: E402
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -164,6 +167,139 @@ def test_16_bit_grey_is_scaled(tmp_path):
         np.testing.assert_array_equal(read_image(tmp_path / name)[..., 0], want, err_msg=name)
 
 
+DEEP = np.random.default_rng(0).integers(0, 65536, (6, 5, 3), dtype=np.uint16)
+ALPHA = np.linspace(0, 65535, 30).reshape(6, 5).astype(np.uint16)
+
+
+def over_white(pixels: np.ndarray) -> np.ndarray:
+    """8-bit RGB of 16-bit RGB with alpha."""
+    alpha = pixels[..., 3:] / 65535
+    return np.rint(255 * (alpha * (pixels[..., :3] / 65535) + 1 - alpha))
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("planes", [False, True])
+def test_16_bit_rgb_in_tiff_is_rounded(tmp_path, planes, compression):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    for name, pixels, want, options in (
+        ("rgb", DEEP, np.rint(DEEP / 257), {}),
+        ("rgba", rgba := np.dstack([DEEP, ALPHA]), over_white(rgba), {"extrasamples": ["unassalpha"]}),
+    ):
+        options |= {"planarconfig": "separate" if planes else "contig", "compression": compression}
+        stored = np.moveaxis(pixels, -1, 0) if planes else pixels
+        tifffile.imwrite(tmp_path / name, stored, photometric="rgb", **options)
+        np.testing.assert_array_equal(read_image(tmp_path / name), want)
+
+
+def test_16_bit_grey_with_white_at_0(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    tifffile.imwrite(tmp_path / "a.tif", 65535 - DEEP[..., 0], photometric="miniswhite")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.rint(DEEP[..., :1] / 257).repeat(3, axis=2))
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_16_bit_tiff_is_turned_upright(tmp_path, orientation):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    stored = STORED[orientation](corners()).astype(np.uint16) * 257
+    tags = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extratags=tags)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), corners())
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "reason"),
+    [
+        (DEEP[..., 0] >> 4, {"bitspersample": 12}, "12 bits"),
+        (DEEP[..., 0].astype(np.int16), {}, "of type int16"),
+        (DEEP[..., 0].astype(np.int8), {}, "of type int8"),
+        (DEEP[..., 0] / np.float32(65535), {"photometric": "miniswhite"}, "MINISWHITE of type float32"),
+        (
+            np.moveaxis(np.dstack([DEEP, ALPHA]), -1, 0),
+            {"photometric": "separated", "planarconfig": "separate"},
+            "SEPARATED of type uint16",
+        ),
+        (
+            np.moveaxis(DEEP[..., :2].astype(np.uint8), -1, 0),
+            {"planarconfig": "separate", "extrasamples": ["unassalpha"], "compression": "zlib"},
+            "8 bits",
+        ),
+    ],
+)
+def test_tiffs_that_nobody_here_reads_correctly_are_refused(tmp_path, pixels, options, reason):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    tifffile.imwrite(tmp_path / "a.tif", np.ascontiguousarray(pixels), **options)
+    with Image.open(tmp_path / "a.tif") as image:
+        image.load()  # Pillow does, in its way
+    with pytest.raises(ImageError, match=reason):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"rowsperstrip": 8}])
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.95])
+def test_truncated_16_bit_tiff(tmp_path, options, kept):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    noise = np.random.default_rng(0).integers(0, 65536, (64, 64, 3), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", noise, photometric="rgb", **options)
+    os.truncate(tmp_path / "a.tif", int(kept * os.path.getsize(tmp_path / "a.tif")))
+    with pytest.raises(ImageError) as caught:
+        read_image(tmp_path / "a.tif")
+    assert_one_line(caught.value, tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("bomb", ["size", "depth", "tile"])
+def test_16_bit_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, bomb):
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    path = tmp_path / "a.tif"
+    options = {"size": {}, "depth": {"extratags": [(65000, "I", 1, 2_000_000, True)]}, "tile": {"tile": (16, 16)}}[bomb]
+    tifffile.imwrite(path, np.zeros((16, 16, 3), np.uint16), photometric="rgb", **options)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tags = file.pages.first.tags
+        for tag in {"size": (256, 257), "depth": (), "tile": (322, 323)}[bomb]:
+            tags[tag].overwrite(48_000)
+        if bomb == "depth":  # tifffile writes none
+            file.filehandle.seek(tags[65000].offset)
+            file.filehandle.write(struct.pack("<H", 32997))
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", None)
+    with pytest.raises(ImageError, match="too large") as caught:
+        read_image(path)
+    assert_one_line(caught.value, path)
+
+
+def test_bmp_whose_alpha_nobody_wrote(tmp_path):
+    rgba = np.random.default_rng(0).integers(0, 256, (4, 6, 4), dtype=np.uint8)
+    for alpha, want in ((0, rgba[..., :3]), ((0, 255), np.where([[[False], [True]] * 3], rgba[..., :3], 255))):
+        rgba[..., 3] = np.resize(alpha, 6)
+        masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+        header = struct.pack("<IiiHHIIiiII", 108, 6, -4, 1, 32, 3, 96, 0, 0, 0, 0) + masks + bytes(108 - 56)
+        body = rgba[..., [2, 1, 0, 3]].tobytes()
+        start = struct.pack("<2sIHHI", b"BM", 14 + 108 + len(body), 0, 0, 14 + 108)
+        (tmp_path / "a.bmp").write_bytes(start + header + body)
+        with Image.open(tmp_path / "a.bmp") as image:
+            assert image.mode == "RGBA"
+        np.testing.assert_array_equal(read_image(tmp_path / "a.bmp"), want)
+
+
+def test_colour_key_of_other_depths_than_8_bits(tmp_path):
+    pytest.importorskip("imagecodecs")
+    rgb = np.array([[[1000, 2000, 3000], [1001, 2000, 3000], [65535, 0, 0]]])  # the first two: the same high bytes
+    for bits, colour, key, row, want in (
+        (16, 2, (1000, 2000, 3000), rgb.astype(">u2").tobytes(), [WHITE, (4, 8, 12), RED]),
+        (16, 0, (1000,), np.array([1000, 1001, 65535], ">u2").tobytes(), [WHITE, (4, 4, 4), WHITE]),
+        (2, 0, (1,), b"\x1b", [(0, 0, 0), WHITE, (170, 170, 170)]),
+        (4, 0, (2,), b"\x12\x30", [(17, 17, 17), WHITE, (51, 51, 51)]),
+    ):
+        body = struct.pack(f">{len(key)}H", *key)
+        chunk = struct.pack(">I", len(body)) + b"tRNS" + body + struct.pack(">I", zlib.crc32(b"tRNS" + body))
+        (tmp_path / "a.png").write_bytes(png(3, 1, bits, colour, b"\0" + row, chunk))
+        np.testing.assert_array_equal(read_image(tmp_path / "a.png"), [want], err_msg=f"{bits} bits, {colour}")
+
+
 def test_16_bit_rgb_keeps_the_high_byte(tmp_path):
     values = np.random.default_rng(0).integers(0, 65536, (4, 6, 3))
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
@@ -198,6 +334,27 @@ def test_first_frame_of_an_animation(tmp_path):
 
 
 # --- what cannot be read ---
+
+
+@pytest.mark.parametrize("name", sorted(errno.errorcode[number] for number in MACHINE))
+def test_trouble_of_the_machine_is_not_the_files(tmp_path, monkeypatch, name):
+    Image.fromarray(corners()).save(tmp_path / "a.png")
+
+    def fail(*_, **__):
+        raise OSError(getattr(errno, name), name)
+
+    for owner in (os, Image):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, "stat" if owner is os else "open", fail)
+            with pytest.raises(OSError, match=name):
+                read_image(tmp_path / "a.png")
+
+
+def test_out_of_memory_is_not_the_files(tmp_path, monkeypatch):
+    Image.fromarray(corners()).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image.Image, "convert", lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        read_image(tmp_path / "a.png")
 
 
 def assert_one_line(error: ImageError, path) -> None:
@@ -301,8 +458,22 @@ def test_square_is_resize_then_crop():
 
 
 def test_square_of_a_ribbon_needs_no_ribbon_in_memory(tmp_path):
+    pytest.importorskip("resource")
     Image.new("RGB", (1, 60_000), RED).save(tmp_path / "a.png")
-    assert (read_square(tmp_path / "a.png", 128) == RED).all()
+    code = (
+        "import resource, sys\n"
+        "from huenet.images import read_square\n"
+        "unit = 1 if sys.platform == 'darwin' else 1024\n"
+        "peak = lambda: unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "read_square(sys.argv[1], 1)\n"
+        "before = peak()\n"
+        "assert (read_square(sys.argv[1], 32) == (255, 0, 0)).all()\n"
+        "print(peak() - before)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a.png"], capture_output=True, text=True, check=True
+    )
+    assert int(result.stdout) < 30e6  # the ribbon, 32 pixels wide: 180 MB
 
 
 def test_read_square_of_a_large_jpeg_agrees_with_the_full_decode(tmp_path):
