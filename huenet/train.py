@@ -281,7 +281,7 @@ def dry_run(config: Config, processes: Processes, resume: Path | None = None, st
 
 
 def _skipped(files: dict[str, str]) -> str:
-    few = "; ".join(f"{name}: {reason}" for name, reason in list(files.items())[:3])
+    few = "; ".join(f"{data.printable(name)}: {reason}" for name, reason in list(files.items())[:3])
     return f"{len(files)} files skipped" + (f" ({few}{'; ...' if len(files) > 3 else ''})" if few else "")
 
 

@@ -1,5 +1,6 @@
 """Folders, splits, scikit-image's photographs, and the order of pairs."""
 
+import errno
 import json
 import os
 import subprocess
@@ -84,9 +85,11 @@ def test_share_of_validation(tmp_path, n, held_out):
     assert len(read(folder_of(tmp_path, n)).validation) == held_out
 
 
-def test_validation_has_an_upper_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "MOST_VALIDATION", 5)
-    assert len(read(folder_of(tmp_path, 80)).validation) == 5
+def test_split_of_the_flowers_is_the_papers(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "_image_names", lambda folder: ([f"{i}.jpg" for i in range(8189)], {}))
+    monkeypatch.setattr(data, "read_square", lambda path, size: np.zeros((size, size, 3), np.uint8))
+    images = read(tmp_path, size=1)
+    assert (len(images.train), len(images.validation)) == (7370, 819)
 
 
 def test_nested_hidden_and_other_files(tmp_path):
@@ -140,6 +143,58 @@ def one_line(folder, match: str) -> None:
     assert str(folder) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("error", "match"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files: trouble of this machine"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error: trouble of this machine"),
+        (MemoryError(), "out of memory: trouble of this machine"),
+        (ImportError("No module named 'imagecodecs'"), "No module named 'imagecodecs': trouble of this machine"),
+    ],
+)
+def test_trouble_of_the_machine_does_not_change_the_split(tmp_path, monkeypatch, error, match):
+    def fail(path, **_):
+        if path.name == "007.png":
+            raise error
+        return whole(path, **_)
+
+    whole = Image.open
+    monkeypatch.setattr(Image, "open", fail)
+    one_line(folder_of(tmp_path, 20), rf"007.png: {match}.*run again")
+
+
+def test_too_few_open_files(tmp_path):
+    resource = pytest.importorskip("resource")
+    folder_of(tmp_path / "sub", 20)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_file = os.dup(0)
+    os.close(next_file)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_file, limits[1]))
+    try:
+        one_line(tmp_path, "Too many open files: trouble of this machine")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_photographs_and_trouble_of_the_machine(monkeypatch):
+    monkeypatch.setattr(Image, "open", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(DataError, match=r"astronaut.png: out of memory"):
+        photographs()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_names_that_are_no_text(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xe9.jpg")).write_bytes(b"")
+    for path in (folder, folder / "missing", folder / os.fsdecode(b"\xe9.jpg")):
+        with pytest.raises(DataError, match=r"caf\\udce9") as caught:
+            read(path)
+        str(caught.value).encode()
+    folder_of(folder, 4)
+    json.dumps(read(folder).record)
+
+
 def test_folders_that_cannot_be_used(tmp_path):
     one_line(tmp_path / "missing", "no such folder")
     one_line(tmp_path, "0 readable images found, at least 4 are needed; put .*png")
@@ -191,7 +246,7 @@ def test_no_room_for_the_file(tmp_path, monkeypatch):
         read(folder_of(tmp_path, 20))
 
 
-def test_names_of_data_sets_are_downloaded(tmp_path, monkeypatch):
+def test_names_of_data_sets_are_folders_in_the_cache(tmp_path, monkeypatch):
     folder_of(tmp_path / "cars", 5)
     monkeypatch.setenv("HUENET_CACHE", str(tmp_path))
     assert len(read("cars").train) == 3

@@ -1,9 +1,11 @@
 """The trainer: it learns, the same in any number of processes, and says in one line what is wrong."""
 
 import errno
+import io
 import os
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -227,6 +229,17 @@ def test_dry_run_names_what_it_skips(folder, tmp_path, capsys):
         (tmp_path / "pictures" / f"{name}.jpg").write_bytes(b"")
     assert train.main(["--data", str(tmp_path / "pictures"), *TINY, "--dry-run"]) == 0
     assert "4 files skipped (a.jpg: empty file; b.jpg: empty file; c.jpg: empty file; ...)" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_dry_run_names_what_is_no_text(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "pictures")
+    (tmp_path / "pictures" / os.fsdecode(b"\xe9.jpg")).write_bytes(b"")
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "utf-8"))  # strict, as it is where LANG says UTF-8
+    assert train.main(["--data", str(tmp_path / "pictures"), *TINY, "--dry-run"]) == 0
+    sys.stdout.flush()
+    assert rb"1 files skipped (\udce9.jpg: empty file)" in out.getvalue()
 
 
 def test_dry_run_writes_nothing(folder, tmp_path, monkeypatch, capsys):
