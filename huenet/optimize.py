@@ -22,6 +22,7 @@ __all__ = ["GRID", "descend", "optimize"]
 Array = Any
 GRID = (8, 8, 32)  # rows, columns, hues
 TRANSPORT_BINS = 256
+SHARP = 0.05  # bandwidth in bins: the histograms are smoothed over many bins next, and few taps a pixel are fast
 PICTURE = (-2, -1)
 DAMP = 0.01
 RATE = 0.04  # turns, of the first step
@@ -109,10 +110,8 @@ def descend(
         What descent adds, in turns, to be interpolated linearly.
     """
     xp = array_namespace(source, target)
-    own, wanted = (
-        soft_histogram(p[:, 0, ...], TRANSPORT_BINS, boundary="circular", weights=chroma(p), axis=PICTURE)
-        for p in (source, target)
-    )
+    sharp: dict[str, Any] = {"boundary": "circular", "bandwidth": SHARP / TRANSPORT_BINS, "axis": PICTURE}
+    own, wanted = (soft_histogram(p[:, 0, ...], TRANSPORT_BINS, weights=chroma(p), **sharp) for p in (source, target))
     moves = hue_transport(own, wanted, smooth=prior)
     source, target = (_shrunk(p, side, xp) for p in (source, target))
     hue, weights, moving = source[:, 0, ...], chroma(source), presence(source)
