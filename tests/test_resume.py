@@ -239,11 +239,14 @@ def test_a_second_ctrl_c_ends_at_once(folder, tmp_path):
     while not (out / "metrics.jsonl").is_file():
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    time.sleep(3)  # one step takes longer
-    for _ in range(2):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    told = []
+    while not told or "a second time ends at once" not in told[-1]:
+        told.append(process.stderr.readline())
+        assert told[-1], told
+    process.send_signal(signal.SIGINT)  # in the same step: one takes seconds
     _, errors = process.communicate(timeout=60)
+    errors = "".join(told) + errors
     assert process.returncode == 130, errors
     assert errors.count("a second time ends at once") == 1
     assert "Traceback" not in errors
