@@ -6,6 +6,7 @@ alone: the same folder gives the same split on every machine, and one more file,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import math
@@ -235,7 +236,8 @@ def _decode(paths: list[Path], size: int, workers: int | None, progress: bool) -
 def _allocate(shape: tuple[int, ...]) -> np.ndarray:
     """Return a uint8 array in memory, or over a temporary file that vanishes with it where memory is not the place."""
     if math.prod(shape) <= min(MOST_IN_MEMORY, MOST_OF_MEMORY * _memory()):
-        return np.empty(shape, np.uint8)
+        with contextlib.suppress(MemoryError):  # a container may be given less than the machine has
+            return np.empty(shape, np.uint8)
     # Reserved now: a disk that fills up under a memory map is a bus error, not an exception.
     reserve = getattr(os, "posix_fallocate", lambda file, _, length: os.truncate(file, length))
     with tempfile.TemporaryFile(prefix="huenet-") as file:

@@ -236,6 +236,18 @@ def test_more_than_memory_goes_to_a_file(tmp_path, monkeypatch, limit):
     np.testing.assert_array_equal(on_disk.validation, in_memory.validation)
 
 
+def test_memory_that_is_promised_and_not_given(tmp_path, monkeypatch):
+    def refused(*_):
+        raise MemoryError
+
+    folder_of(tmp_path, 20)
+    in_memory, empty = read(tmp_path), np.empty
+    monkeypatch.setattr(np, "empty", lambda shape, *rest: refused() if shape[0] == 20 else empty(shape, *rest))
+    on_disk = read(tmp_path)
+    assert isinstance(on_disk.train, np.memmap)
+    np.testing.assert_array_equal(on_disk.train, in_memory.train)
+
+
 def test_no_room_for_the_file(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
