@@ -36,7 +36,8 @@ __all__ = ["DataError", "Images", "PairBatch", "PairSampler", "load", "photograp
 TRAINING = ("chelsea.png", "coffee.png", "ihc.png", "motorcycle_left.png", "motorcycle_right.png", "retina.jpg")
 VALIDATION = ("astronaut.png", "rocket.jpg")
 TRAINING_CROPS, VALIDATION_CROPS = 768, 64
-RUN_FILES = {"config.json", "data.json"}  # a folder with these is one of ours, and its pictures are not photographs
+# a folder with these is one of our runs, and its pictures are not photographs
+RUN_FILES = {"checkpoint.safetensors", "config.json", "data.json"}
 LEAST_CROP_CHROMA = 0.12  # mean of S * V: a crop of black border or white wall has no hue to learn from
 
 # Bytes of decoded images, and the share of this machine's memory, of which each process that torchrun started has its

@@ -79,8 +79,9 @@ def read_pictures(folder: str | None, config: Config, records: Sequence[Mapping[
         names = images.record["validation"]
         if len(names) != len(images.validation):  # crops of few photographs
             names = [f"{names[i % len(names)]}#{i:02}" for i in range(len(images.validation))]
-        by_name = dict(zip(names, images.validation, strict=True))
-        return Pictures(by_name, sorted(names), config.data or "scikit-image", images.record["skipped"])
+        trained = {name for record in records for name in record["train"]}  # a run may have split them in another way
+        by_name = {n: image for n, image in zip(names, images.validation, strict=True) if n not in trained}
+        return Pictures(by_name, sorted(by_name), config.data or "scikit-image", images.record["skipped"])
     images = data.load(folder, config.size)
     by_name = {
         **dict(zip(images.record["validation"], images.validation, strict=True)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
+import contextlib
 import copy
 import json
 import os
@@ -28,11 +29,7 @@ SAMPLES = 8
 
 def is_complete(folder: Path, step: int) -> bool:
     """Whether nothing is left to do at the last step: a kill may have come between the checkpoint and the curves."""
-    metrics, curves = folder / METRICS, folder / CURVES
-    try:
-        return _validated(metrics, step) and curves.stat().st_mtime >= metrics.stat().st_mtime
-    except OSError:
-        return False
+    return _validated(folder / METRICS, step) and (folder / CURVES).exists()
 
 
 class Recorder:
@@ -143,13 +140,17 @@ class Recorder:
 def _validated(metrics: Path, step: int) -> bool:
     if not metrics.exists():
         return False
-    return any(line["step"] == step and "val/emd_output" in line for line in _lines(metrics))
+    return any(line["step"] == step for line in _lines(metrics) if "val/emd_output" in line)
 
 
 def _lines(metrics: Path) -> list[dict[str, Any]]:
-    """Its lines but one that a kill has cut off."""
-    whole, _, _ = metrics.read_text(encoding="utf-8").rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines()]
+    """Its lines but those that a kill or a power cut has left without sense."""
+    lines = []
+    for text in metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            line = json.loads(text)
+            lines += [line] if isinstance(line, dict) and "step" in line else []
+    return lines
 
 
 _NEXT = {

@@ -119,7 +119,10 @@ def check_pictures(folder: Path, record: dict[str, Any]) -> None:
         return  # the names are not known; State.load compares their number
     if old != new:
         changed = sorted(name for name in set(old) ^ set(new) if name)
-        which = f" ({', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''})" if changed else ""
+        which = f" ({', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''})"
+        if not changed:
+            held_out = (len(images["validation"]) for images in (began, record))
+            which = " (the same ones, of which {} and {} for validation)".format(*held_out)
         raise ConfigError(
             f"--data {record['data']} has not the pictures that the run in {folder} began with: {len(old) - 1} then, "
             f"{len(new) - 1} now{which}; bring them back, or start a new run with another --out"
@@ -144,13 +147,14 @@ def opened_folder(config: Config, record: dict[str, Any], resume: Path | None, p
     def enter() -> Path:
         nonlocal lock
         folder = resume or Path(config.out or _free(RUNS / f"{config.preset}-{datetime.now():%Y%m%d-%H%M%S}"))
-        if not resume:
-            check_out(config)
         try:
-            (folder / "samples").mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _locked(folder)
+            if not resume:
+                check_out(config)
+            (folder / "samples").mkdir(exist_ok=True)
         except OSError as error:
             raise CheckpointError(f"cannot write {folder} ({error.strerror}); choose another --out") from error
-        lock = _locked(folder)
         checkpoint.write_text(folder / "config.json", config.to_json())
         checkpoint.write_text(folder / "data.json", json.dumps(record, indent=1))
         return folder
@@ -190,7 +194,7 @@ def _only_begun(folder: Path) -> bool:
         _saved_config(folder)
     except ConfigError:
         return False
-    left = {path.name for path in folder.iterdir() if not path.name.endswith(".tmp")}
+    left = {p.name for p in folder.iterdir() if not p.name.endswith(".tmp") and ".tfevents." not in p.name}
     return left <= {"config.json", "data.json", "samples"} and not any((folder / "samples").glob("*"))
 
 

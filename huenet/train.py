@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except torch.OutOfMemoryError:
         print(
             f"huenet.train: the memory of {processes.device} does not hold a batch of {config.batch_size}; "
-            "give --accumulate 2 or more, a smaller --batch-size or --amp",
+            "give --accumulate 2 or more, --amp or, to a new run, a smaller --batch-size",
             file=sys.stderr,
         )
         return 2
@@ -116,9 +116,7 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
             counts = f"{len(images.train)} training and {len(images.validation)} validation pictures"
             print(f"{describe(config)}\n\n{counts}, {total} steps on {processes.device}, into {folder}", flush=True)
             if skipped := len(images.record["skipped"]):
-                print(
-                    f"{skipped} files could not be read and were skipped; {folder / 'data.json'} lists why", flush=True
-                )
+                print(f"{skipped} files could not be read and were skipped: {folder / 'data.json'} lists why")
         _take_steps(total, config, processes, state, pictures, folder, recorder)
     return folder
 
@@ -135,10 +133,14 @@ def _take_steps(
     """Train up to that step, and keep what comes of it."""
     networks = processes.wrap(state.generator), processes.wrap(state.discriminator)
     monitor = Monitor(TERMS, config.log_every, processes)
-    if recorder and (state.step == 0 or state.step >= total) and recorder.lacks(state.step):  # new, or killed here
-        state.save(folder)  # at once: from here on there is something to go on with
-        recorder.look(state, final=True)
 
+    def make_up_for() -> None:
+        if recorder and recorder.lacks(state.step):  # a new run, or one that was killed here
+            state.save(folder)  # at once: from here on there is something to go on with
+            recorder.look(state, final=True)
+
+    if state.step == 0 or state.step >= total:
+        processes.agree(make_up_for)
     failed_at, stopping = 0, False
     bar = tqdm(total=total, initial=state.step, unit="step", disable=not recorder, dynamic_ncols=True)
     with StopSignal(processes.first) as stop, bar:

@@ -17,7 +17,7 @@ from commands import refusal, status
 from PIL import Image
 from runs import make_pictures, make_run
 
-from huenet import checkpoint, evaluate, tables
+from huenet import checkpoint, data, evaluate, tables
 from huenet.evaluation import read_pairs, read_rows
 from huenet.measures import METHODS
 from huenet.state import MODEL
@@ -68,11 +68,14 @@ def test_a_list_of_pairs_as_people_have_them(run, tmp_path):
     assert results["pairs"] == 4
 
 
-def test_without_data_the_run_is_measured_on_what_it_held_out(folder, tmp_path):
+def test_without_data_the_run_is_measured_on_what_it_held_out(folder, tmp_path, capsys):
     run = make_run(tmp_path / "run", folder, seed=0)
     results = evaluate.evaluate(run, workers=1)
     assert results["pairs"] == 2  # a split of twelve holds out two
     assert not results["trained_on"]
+    held_out = data.load(folder, 32).record["validation"]
+    run = make_run(tmp_path / "split in another way", folder, trained=held_out[:1])
+    assert "1 pictures that the run was not trained on; at least 2" in refused(capsys, run)
 
 
 # The folder

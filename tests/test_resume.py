@@ -112,10 +112,24 @@ def test_other_pictures_are_refused(out, tmp_path, capsys):
     make_pictures(tmp_path / "more", count=13)
     line = refusal(train.main, capsys, "--resume", out, "--steps", 3, "--data", tmp_path / "more")
     assert "12 then, 13 now (12.png); bring them back" in line
+    record = json.loads((out / "data.json").read_text())
+    moved = {**record, "validation": record["validation"][1:], "train": [record["validation"][0], *record["train"]]}
+    (out / "data.json").write_text(json.dumps(moved))
+    line = refusal(train.main, capsys, "--resume", out, "--steps", 3)
+    assert "(the same ones, of which 1 and 2 for validation)" in line
     (out / "data.json").unlink()
     assert "does not fit" in refusal(train.main, capsys, "--resume", out, "--steps", 3, "--data", tmp_path / "more")
     make_pictures(tmp_path / "moved")
     assert train.main(["--resume", str(out), "--steps", "3", "--data", str(tmp_path / "moved")]) == 0
+
+
+def test_lines_without_sense_are_passed_over(out, capsys):
+    with open(out / "metrics.jsonl", "ab") as file:
+        file.write(b"\0" * 50 + b'\n[1]\n{"epoch": 3}\n\xff\n')
+    assert train.main(["--resume", str(out)]) == 0
+    assert "at step 2 of 2; for more" in capsys.readouterr().out
+    assert train.main(["--resume", str(out), "--steps", "3"]) == 0
+    assert "before training: EMD" in capsys.readouterr().out
 
 
 def test_a_line_that_was_cut_off_is_taken_away(out):
@@ -302,6 +316,7 @@ def test_a_start_that_was_killed_is_made_anew(folder, ended, tmp_path, capsys):
     (out / "samples").mkdir(parents=True)
     (out / f".{CHECKPOINT}.tmp").mkdir()
     shutil.copy(ended / "config.json", out)
+    (out / "events.out.tfevents.1.host.2.0").touch()
     (out / "samples" / "mine.png").touch()
     assert "is not empty; name another folder, or empty it" in refusal(train.main, capsys, "--out", out, *TINY)
     (out / "samples" / "mine.png").unlink()
