@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -82,8 +82,12 @@ class Processes:
                 box[1] = error
         dist.broadcast_object_list(box, device=self.device)
         if box[1] is not None:
-            raise box[1] if self.first else SystemExit(2)
+            self.fail(box[1])
         return box[0]
+
+    def fail(self, error: Exception) -> NoReturn:
+        """End all processes for what all of them know; only the first says why."""
+        raise error if self.first else SystemExit(2)
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over the processes, in place."""

@@ -21,7 +21,7 @@ from huenet.monitor import Report
 from huenet.state import State
 from huenet.validation import ValidationSet, summary, validate, warnings
 
-__all__ = ["Recorder", "is_complete"]
+__all__ = ["Recorder", "has_figures", "is_complete"]
 
 METRICS, CURVES = "metrics.jsonl", "curves.png"
 SAMPLES = 8
@@ -29,7 +29,12 @@ SAMPLES = 8
 
 def is_complete(folder: Path, step: int) -> bool:
     """Whether nothing is left to do at the last step: a kill may have come between the checkpoint and the curves."""
-    return _validated(folder / METRICS, step) and (folder / CURVES).exists()
+    return has_figures(folder, step) and (folder / CURVES).exists()
+
+
+def has_figures(folder: Path, step: int) -> bool:
+    """Whether the run was validated at this step."""
+    return any(line["step"] == step for line in _lines(folder / METRICS) if "val/emd_output" in line)
 
 
 class Recorder:
@@ -39,7 +44,7 @@ class Recorder:
         self.folder, self.config, self.pairs = folder, config, pairs
         self.metrics = folder / METRICS
         self._mend_metrics()
-        self.clock, self.clock_step = time.perf_counter(), step
+        self.count_from(step)
         self.board: Any = None
         if config.tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # takes seconds to import
@@ -50,20 +55,16 @@ class Recorder:
         """A line with the terms of the loss, averaged since the last one; without those that are not computed."""
         seconds = time.perf_counter() - self.clock
         pairs = (report.step - self.clock_step) * self.config.batch_size
-        self.clock, self.clock_step = time.perf_counter(), report.step
+        self.count_from(report.step)
         speed = {"epoch": state.sampler.epoch, "lr": state.rate, "pairs_per_second": round(pairs / seconds, 2)}
         weights = dict.fromkeys(("adversarial", "discriminator"), self.config.lambda_adv)
         weights["smooth"] = self.config.lambda_smooth
         means = {name: mean for name, mean in report.means.items() if weights.get(name, 1.0)}
         self._line(report.step, {**speed, **means})
 
-    def back_to(self, step: int) -> None:
-        """Count the rate anew, from this step on."""
+    def count_from(self, step: int) -> None:
+        """Let the rate be that of the steps from this one on."""
         self.clock, self.clock_step = time.perf_counter(), step
-
-    def lacks(self, step: int) -> bool:
-        """Whether the figures of this step are still to be made."""
-        return not _validated(self.metrics, step)
 
     def look(self, state: State, final: bool) -> list[str]:
         """Validate and draw samples where this step is one for it; what they warn of."""
@@ -86,7 +87,7 @@ class Recorder:
 
     def finish(self, state: State, total: int) -> str:
         """Draw the curves; what to tell the person who waited."""
-        lines = _lines(self.metrics) if self.metrics.exists() else []
+        lines = _lines(self.metrics)
         if lines:
             plots.save(plots.curves(lines, self.config), self.folder / CURVES)
         if self.board:
@@ -137,15 +138,11 @@ class Recorder:
                 self.board.add_scalar(name, value, step)
 
 
-def _validated(metrics: Path, step: int) -> bool:
-    if not metrics.exists():
-        return False
-    return any(line["step"] == step for line in _lines(metrics) if "val/emd_output" in line)
-
-
 def _lines(metrics: Path) -> list[dict[str, Any]]:
     """Its lines but those that a kill or a power cut has left without sense."""
-    lines = []
+    lines: list[dict[str, Any]] = []
+    if not metrics.exists():
+        return lines
     for text in metrics.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError):
             line = json.loads(text)

@@ -25,7 +25,7 @@ from huenet.config import Config, ConfigError, arguments, describe, from_preset
 from huenet.data import DataError
 from huenet.monitor import Monitor
 from huenet.processes import Processes, StopSignal, peak_memory, without_sync
-from huenet.recorder import Recorder, is_complete
+from huenet.recorder import Recorder, has_figures, is_complete
 from huenet.run import check_out, check_pictures, opened_folder, resumed_config, saved_device, saved_run
 from huenet.state import State, share_of_batch
 from huenet.validation import ValidationSet
@@ -135,7 +135,7 @@ def _take_steps(
     monitor = Monitor(TERMS, config.log_every, processes)
 
     def make_up_for() -> None:
-        if recorder and recorder.lacks(state.step):  # a new run, or one that was killed here
+        if recorder and not has_figures(folder, state.step):  # a new run, or one that was killed here
             state.save(folder)  # at once: from here on there is something to go on with
             recorder.look(state, final=True)
 
@@ -159,17 +159,14 @@ def _take_steps(
             bad = bad or (["a weight"] if saving and not state.is_finite() else [])
             if bad:
                 trouble = f"{' and '.join(bad)} became infinite or NaN by step {state.step}"
-                if failed_at and not processes.first:
-                    raise SystemExit(2)  # the first one says why
                 if failed_at:
-                    raise TrainingError(
-                        f"{trouble}, as it did by step {failed_at}; lower --lr, or the weight of that term"
-                    )
+                    advice = "lower --lr, or the weight of that term"
+                    processes.fail(TrainingError(f"{trouble}, as it did by step {failed_at}; {advice}"))
                 failed_at = state.step
                 state.load(folder, weights_only=True)
                 monitor.reset()
                 if recorder:
-                    recorder.back_to(state.step)
+                    recorder.count_from(state.step)
                 bar.write(f"{trouble}: back to step {state.step}")
                 bar.n = state.step
                 continue

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from huenet.color import chroma, presence, rgb_to_hsv
+from huenet.color import chroma, hue_point, rgb_to_hsv
 from huenet.data import PairSampler
 from huenet.metrics import hue_emd, incoherence, relative_mi
 
@@ -49,8 +48,8 @@ def validate(generator: nn.Module, discriminator: nn.Module | None, pairs: Valid
     generator : nn.Module
         In evaluation mode.
     discriminator : nn.Module or None
-        Its share of right answers on these pairs is reported too. Batch norm is to have seen nothing but training:
-        a copy in training mode sees real and fake as training does, each with its own statistics.
+        Its share of right answers on these pairs is reported too. In training mode batch norm judges by the pictures
+        at hand, real and fake each by themselves, as in training; give a copy, since that moves its running figures.
     pairs : ValidationSet
 
     Returns
@@ -87,22 +86,22 @@ def _figures(source: Tensor, target: Tensor, hue: Tensor) -> dict[str, Tensor]:
         "incoherence_source": incoherence(before, weights),
         "incoherence_output": incoherence(hue, weights),
         "rotation": ((turn - turn.round()).abs() * weights).sum((1, 2)) / weights.sum((1, 2)).clamp_min(1e-6),
-        "spread_output": _spread(hue, weights * presence(source)),  # pixels without presence keep the source's hue
-        "spread_target": _spread(wanted, target_weights * presence(target)),
+        "spread_output": _spread(hue_point(source, turn), weights),
+        "spread_target": _spread(hue_point(target), target_weights),
     }
 
 
-def _spread(hue: Tensor, weights: Tensor) -> Tensor:
-    """Circular variance of hues: 0 for one hue, 1 for hues that point everywhere alike."""
-    total = weights.sum((1, 2)).clamp_min(1e-6)
-    along, across = ((weights * f(2 * math.pi * hue)).sum((1, 2)) / total for f in (torch.cos, torch.sin))
-    return 1 - torch.hypot(along, across)
+def _spread(points: Tensor, weights: Tensor) -> Tensor:
+    """Circular variance of hues (B, 2, H, W): 0 for one hue, 1 for hues that point everywhere alike."""
+    total = (weights * points.norm(dim=1)).sum((1, 2)).clamp_min(1e-6)
+    return 1 - (weights[:, None] * points).sum((2, 3)).norm(dim=1) / total
 
 
 def warnings(figures: dict[str, float]) -> list[str]:
     """What in the figures of `validate` says that a run has collapsed, one line each."""
     found = []
-    if figures["rotation"] < 0.01 and figures["emd_output"] > 0.95 * figures["emd_source"] > 0:
+    source, output = figures["emd_source"], figures["emd_output"]
+    if figures["rotation"] < 0.01 and source > 0.002 and output > 0.95 * source:
         found.append("the output equals the source: raise --lambda-emd, or lower --gamma-mi and --lambda-smooth")
     if figures["spread_output"] < 0.1 * figures["spread_target"]:
         found.append("the output has one hue everywhere: raise --gamma-mi, or lower --lr")
