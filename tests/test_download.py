@@ -3,115 +3,18 @@
 import hashlib
 import http.client
 import http.server
-import io
-import os
 import shutil
 import ssl
-import tarfile
 import threading
 
 import pytest
 
 pytest.importorskip("tqdm")
 
+from shops import PHOTOS, files_of, get, left_in_cache, offer, plain, tar
+
 from huenet import download
 from huenet.download import Archive, DataError, cache_dir, fetch
-
-PHOTOS = {"jpg/one.jpg": os.urandom(200_000), "jpg/deep/two.jpg": os.urandom(100_000)}
-
-
-def tar(members: dict[str, bytes] | list[tarfile.TarInfo], mode: str = "w:gz") -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:
-        if isinstance(members, list):
-            for info in members:
-                archive.addfile(info, io.BytesIO(b"x" * info.size))
-        else:
-            for name, content in members.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, link
-    return info
-
-
-def plain(name: str, size: int = 1) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return info
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        shop = self.server.shop
-        shop.requests.append(self.headers.get("Range"))
-        content = shop.files.get(self.path.lstrip("/"))
-        status = shop.errors.pop(0) if shop.errors else 200
-        if content is None or status >= 400:
-            return self.send_error(404 if content is None else status)
-        start = 0
-        if shop.ranges and (asked := self.headers.get("Range")):
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(content):
-                return self.send_error(416)
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        else:
-            self.send_response(200)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        end = start + shop.cuts.pop(0) if shop.cuts else len(content)
-        self.wfile.write(content[start:end])  # the connection closes here: short of the length announced, if cut
-
-    def log_message(self, *args):
-        pass
-
-
-class Shop:
-    """What the server offers and how it misbehaves; and what it was asked."""
-
-    def __init__(self):
-        self.files, self.cuts, self.errors, self.requests, self.ranges = {}, [], [], [], True
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.shop = Shop()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    server.shop.url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("HUENET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(download, "PAUSE", 0.0)
-    yield server.shop
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def offer(shop, monkeypatch, content: bytes, **changes) -> None:
-    """Put `content` on the server, as the one archive of the data set `photos`."""
-    shop.files["photos.tgz"] = content
-    archive = Archive(f"{shop.url}/photos.tgz", hashlib.md5(content).hexdigest(), 1_000_000)._replace(**changes)
-    monkeypatch.setattr(download, "DATASETS", {"photos": ((archive,),)})
-
-
-def get():
-    return fetch("photos", progress=False)
-
-
-def files_of(folder) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def left_in_cache() -> list[str]:
-    return sorted(name for name in os.listdir(cache_dir()) if name != ".photos.lock")
 
 
 def test_download_and_unpack(shop, monkeypatch):
@@ -345,71 +248,6 @@ def test_full_disk_is_one_line_and_what_came_is_kept(shop, monkeypatch):
     assert left_in_cache() == ["photos.tgz.part"]
     assert files_of(get()) == PHOTOS
     assert shop.requests == [None, "bytes=100000-"]
-
-
-@pytest.mark.parametrize(
-    "evil",
-    [
-        [plain("../escaped.jpg")],
-        [plain("a/../../escaped.jpg")],
-        [plain("ABSOLUTE/escaped.jpg")],
-        [plain("..\\escaped.jpg")],
-        [plain("C:/escaped.jpg")],
-        [special("link", tarfile.SYMTYPE, "/etc")],
-        [special("link", tarfile.SYMTYPE, ".."), plain("link/escaped.jpg")],
-        [special("link", tarfile.LNKTYPE, "/etc/passwd")],
-        [special("pipe", tarfile.FIFOTYPE)],
-        [special("device", tarfile.CHRTYPE)],
-    ],
-    ids=lambda members: f"{members[0].name}-{members[0].type.decode()}",
-)
-def test_archive_that_reaches_outside(shop, monkeypatch, tmp_path, evil):
-    for member in evil:
-        member.name = member.name.replace("ABSOLUTE", str(tmp_path))
-    offer(shop, monkeypatch, tar([plain("good.jpg"), *evil]))
-    with pytest.raises(DataError, match=r"outside the folder|link or a device") as caught:
-        get()
-    assert "\n" not in str(caught.value)
-    assert left_in_cache() == []
-    assert {path.name for path in tmp_path.rglob("*")} == {"cache", ".photos.lock"}
-
-
-def test_archive_that_swells(shop, monkeypatch):
-    offer(shop, monkeypatch, tar({"zeros.jpg": bytes(100_000)}), most_bytes=10_000)
-    with pytest.raises(DataError, match=r"more than .* bytes: not unpacked"):
-        get()
-    assert left_in_cache() == []
-
-
-def test_archive_of_too_many_files(shop, monkeypatch):
-    offer(shop, monkeypatch, tar({f"{i}.jpg": b"" for i in range(11)}))
-    monkeypatch.setattr(download, "MOST_FILES", 10)
-    with pytest.raises(DataError, match="more than 10 files"):
-        get()
-
-
-@pytest.mark.parametrize("content", [b"no archive at all", tar(PHOTOS)[:150_000], tar(PHOTOS, "w")[:1000]])
-def test_damaged_archive(shop, monkeypatch, content):
-    offer(shop, monkeypatch, content)
-    with pytest.raises(DataError, match="damaged archive") as caught:
-        get()
-    assert "\n" not in str(caught.value)
-    assert left_in_cache() == []
-
-
-def test_damage_that_only_the_end_of_gzip_tells(shop, monkeypatch):
-    content = bytearray(tar({"noise.jpg": os.urandom(50_000)}))
-    content[25_000] ^= 1  # noise is stored as it is: nothing but the sum at the end is wrong
-    offer(shop, monkeypatch, bytes(content), md5=hashlib.md5(content[:5000]).hexdigest(), md5_bytes=5000)
-    with pytest.raises(DataError, match="damaged archive"):
-        get()
-    assert left_in_cache() == []
-
-
-def test_one_name_twice(shop, monkeypatch):
-    offer(shop, monkeypatch, tar([plain("a.jpg"), plain("a.jpg")]))
-    with pytest.raises(DataError, match="File exists"):
-        get()
 
 
 def test_remains_of_a_killed_run_are_cleared(shop, monkeypatch):
