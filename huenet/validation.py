@@ -92,9 +92,9 @@ def _figures(source: Tensor, target: Tensor, hue: Tensor) -> dict[str, Tensor]:
 
 
 def _spread(points: Tensor, weights: Tensor) -> Tensor:
-    """Circular variance of hues (B, 2, H, W): 0 for one hue, 1 for hues that point everywhere alike."""
-    total = (weights * points.norm(dim=1)).sum((1, 2)).clamp_min(1e-6)
-    return 1 - (weights[:, None] * points).sum((2, 3)).norm(dim=1) / total
+    """Circular variance of hues (B, 2, H, W): 0 for one hue, or none, 1 for hues that point everywhere alike."""
+    total = (weights * points.norm(dim=1)).sum((1, 2))
+    return (total - (weights[:, None] * points).sum((2, 3)).norm(dim=1)) / total.clamp_min(1e-6)
 
 
 def warnings(figures: dict[str, float]) -> list[str]:
