@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 import torch
 
-from huenet import losses
 from huenet.color import rgb_to_hsv
 from huenet.config import Config, arguments, from_preset
-from huenet.processes import Processes
-from huenet.state import State
-from huenet.train import training_step
+from huenet.model import losses
+from huenet.train.loop import training_step
+from huenet.train.processes import Processes
+from huenet.train.state import State
 
 REPEATS = 5
 

@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 import huenet
-from huenet.data import photographs
+from huenet.data.loading import photographs
 
 PAIRS = [("astronaut.png", "rocket.jpg"), ("coffee.png", "rocket.jpg"), ("chelsea.png", "retina.jpg")]
 

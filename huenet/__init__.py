@@ -1,7 +1,7 @@
 """Colour transfer with Hue-Net: a generator that recolours one photograph with the hues of another.
 
-Built on `diffhist`'s differentiable histograms. `huenet.color`, `huenet.metrics`, `huenet.baselines` and
-`huenet.optimize` run on NumPy alone; the rest needs the extra: ``pip install 'diffhist[huenet]'``.
+Built on `diffhist`'s differentiable histograms. `huenet.color`, `huenet.metrics`, `huenet.methods.transport` and
+`huenet.methods.descent` run on NumPy alone; the rest needs the extra: ``pip install 'diffhist[huenet]'``.
 """
 
 from typing import TYPE_CHECKING, Any

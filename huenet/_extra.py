@@ -7,8 +7,9 @@ needed = ("torch", "PIL", "skimage", "scipy", "matplotlib", "tqdm", "safetensors
 missing = [name for name in needed if find_spec(name) is None]
 if missing:
     message = f"huenet needs {', '.join(missing)}: pip install 'diffhist[huenet]'"
-    program = getattr(sys.modules["__main__"], "__spec__", None)
-    if program and program.name.startswith("huenet."):  # python -m huenet.train, where a traceback says nothing more
-        print(f"{program.name}: {message}", file=sys.stderr)
+    options = sys.orig_argv[1:]
+    program = options[options.index("-m") + 1] if "-m" in options[:-1] else ""
+    if program.startswith("huenet."):  # python -m huenet.train, where a traceback says nothing more
+        print(f"{program}: {message}", file=sys.stderr)
         sys.exit(2)
     raise ImportError(message)

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from huenet.images import ImageError
+from huenet.images.read import ImageError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

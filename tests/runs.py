@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from huenet import checkpoint
 from huenet.config import from_preset
-from huenet.networks import Generator
-from huenet.state import MODEL
+from huenet.model import checkpoint
+from huenet.model.checkpoint import MODEL
+from huenet.model.networks import Generator
 
 
 def make_pictures(folder, count=12, seed=0):

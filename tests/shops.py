@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from huenet import download
-from huenet.download import Archive, cache_dir, fetch
+from huenet.data import download
+from huenet.data.download import Archive, cache_dir, fetch
 
 PHOTOS = {"jpg/one.jpg": os.urandom(200_000), "jpg/deep/two.jpg": os.urandom(100_000)}
 

@@ -16,7 +16,8 @@ MODULES = sorted(
     info.name
     for package in (diffhist, huenet)
     for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    if ">>>" in Path(package.__path__[0], *info.name.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")
+    if not info.ispkg
+    and ">>>" in Path(package.__path__[0], *info.name.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")
 )
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 

@@ -6,8 +6,9 @@ import sys
 
 import torch
 
-from huenet import checkpoint, train
-from huenet.state import CHECKPOINT
+from huenet.model import checkpoint
+from huenet.model.checkpoint import CHECKPOINT
+from huenet.train import loop as train
 
 torch.set_num_threads(1)
 TINY = ["--size", "32", "--width", "8", "--batch-size", "4", "--val-pairs", "4", "--bins", "32", "--no-tensorboard"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from huenet.color import rgb_to_hsv
-from huenet.pairs import PairBatch
+from huenet.data.pairs import PairBatch
 
 __all__ = ["Pictures"]
 

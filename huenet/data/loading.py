@@ -23,9 +23,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from huenet.color import hsv_to_rgb, rgb_to_hsv
-from huenet.download import DATASETS, DataError, fetch
-from huenet.images import MACHINE, SUFFIXES, ImageError, read_image, read_square
-from huenet.pairs import PairBatch, PairSampler
+from huenet.data.download import DATASETS, DataError, fetch
+from huenet.data.pairs import PairBatch, PairSampler
+from huenet.images.read import MACHINE, SUFFIXES, ImageError, read_image, read_square
 
 __all__ = ["DataError", "Images", "PairBatch", "PairSampler", "load", "photographs", "printable"]
 
@@ -90,9 +90,9 @@ def load(
     Parameters
     ----------
     data : str, path or None
-        A folder, searched at any depth for image files; or the name of a data set in `huenet.download.DATASETS`, which
-        is downloaded once (write ``./cars`` for a folder of that name). None takes random crops of `photographs()`, and
-        holds out whole photographs for validation.
+        A folder, searched at any depth for image files; or the name of a data set in `huenet.data.download.DATASETS`,
+        which is downloaded once (write ``./cars`` for a folder of that name). None takes random crops of
+        `photographs()`, and holds out whole photographs for validation.
     size : int
         Side of the images in pixels: the shorter side is resized to it (Lanczos), the centre is kept.
     seed : int

@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from huenet import data
 from huenet.config import Config
-from huenet.images import atomic_open
-from huenet.pairs import PairSampler
+from huenet.data import loading as data
+from huenet.data.pairs import PairSampler
+from huenet.images.read import atomic_open
 
 __all__ = ["EvaluationError", "Folder", "Pictures", "draw_pairs", "read_pairs", "read_pictures", "read_rows", "write"]
 

@@ -14,14 +14,14 @@ import numpy as np
 from skimage.color import rgb2lab
 from skimage.metrics import structural_similarity
 
-from huenet.baselines import apply_displacement, best_rotation, hue_transport, reinhard, transport
 from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
-from huenet.inference import output_hue
+from huenet.methods.descent import optimize
+from huenet.methods.transport import apply_displacement, best_rotation, hue_transport, reinhard, transport
 from huenet.metrics import hue_emd, hue_histogram, incoherence, relative_mi
-from huenet.optimize import optimize
+from huenet.model.inference import output_hue
 
 if TYPE_CHECKING:
-    from huenet.networks import Generator
+    from huenet.model.networks import Generator
 
 __all__ = ["FIGURES", "METHODS", "WIDTHS", "figures", "outputs"]
 

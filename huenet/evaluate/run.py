@@ -11,7 +11,6 @@ import json
 import os
 import shlex
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,17 +23,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from huenet import tables
 from huenet._parser import Parser
-from huenet.checkpoint import CheckpointError
 from huenet.color import rgb_to_hsv
 from huenet.config import Config, ConfigError
-from huenet.data import DataError
-from huenet.evaluation import EvaluationError, Folder, Pair, Pictures, draw_pairs, read_pairs, read_pictures, write
-from huenet.inference import SHIPPED, load_generator, weights
-from huenet.measures import METHODS, figures, outputs
-from huenet.networks import Generator
-from huenet.summary import summarize, verdict
+from huenet.data.download import DataError
+from huenet.evaluate import tables
+from huenet.evaluate.folder import EvaluationError, Folder, Pair, Pictures, draw_pairs, read_pairs, read_pictures, write
+from huenet.evaluate.measures import METHODS, figures, outputs
+from huenet.evaluate.summary import summarize, verdict
+from huenet.model.checkpoint import CheckpointError
+from huenet.model.inference import SHIPPED, load_generator, weights
+from huenet.model.networks import Generator
 
 __all__ = ["evaluate", "folder_of", "load_runs", "main", "settings"]
 
@@ -91,7 +90,8 @@ def evaluate(
     Returns
     -------
     dict
-        What ``results.json`` holds: see `huenet.summary.summarize`; and "verdict", and where everything came from.
+        What ``results.json`` holds: see `huenet.evaluate.summary.summarize`; and "verdict", and where everything came
+        from.
 
     Raises
     ------
@@ -284,7 +284,3 @@ def _parser() -> Parser:
     add("--workers", type=int, default=0, metavar="N", help="processes (default: one a core, up to 8)")
     add("--seed", type=int, default=0, help="of the draw of pairs (default: 0)")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

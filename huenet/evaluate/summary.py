@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
-from huenet.measures import FIGURES, METHODS, WIDTHS
+from huenet.evaluate.measures import FIGURES, METHODS, WIDTHS
 
 __all__ = ["AXES", "CURVES", "Verdict", "against", "intervals", "past_curve", "summarize", "verdict"]
 
@@ -65,7 +65,7 @@ def summarize(rows: Sequence[Figures]) -> dict[str, Any]:
     Parameters
     ----------
     rows : sequence of mappings
-        For each pair, what `huenet.measures.figures` returns, of the same methods.
+        For each pair, what `huenet.evaluate.measures.figures` returns, of the same methods.
 
     Returns
     -------

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from huenet.measures import FIGURES, METHODS, WIDTHS
-from huenet.summary import AXES
+from huenet.evaluate.measures import FIGURES, METHODS, WIDTHS
+from huenet.evaluate.summary import AXES
 
 __all__ = ["PAPER", "comparison", "latex", "markdown", "notes", "past", "table1", "table1_csv", "text"]
 

@@ -20,8 +20,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from huenet import tiff
-from huenet.images import FORMATS, ImageError, atomic_open
+from huenet.images import tiff
+from huenet.images.read import FORMATS, ImageError, atomic_open
 
 __all__ = ["OUTPUTS", "Picture", "in_profile", "pixels_of", "read_picture", "write_picture"]
 

@@ -21,7 +21,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from huenet import tiff
+from huenet.images import tiff
 
 __all__ = ["FORMATS", "MACHINE", "SUFFIXES", "ImageError", "atomic_open", "read_image", "read_square", "square"]
 

@@ -13,9 +13,9 @@ from typing import Any
 from array_api_compat import array_namespace, device
 
 from diffhist import joint_histogram, mi_distance, soft_histogram, squared_emd, vjp
-from huenet.baselines import apply_displacement, hue_transport
 from huenet.color import chroma, hsv_to_rgb, presence, rgb_to_hsv
-from huenet.smoothness import links, smoothness_gradient
+from huenet.methods.smoothness import links, smoothness_gradient
+from huenet.methods.transport import apply_displacement, hue_transport
 
 __all__ = ["GRID", "descend", "optimize"]
 
@@ -83,7 +83,7 @@ def descend(
 
     Minimises ``emd`` times the circular squared EMD (Eq. 14) between the hues of result and target, plus ``mi`` times
     the mutual information distance (Eq. 17) between the hues of result and source, plus ``smooth`` times the mean step
-    of the displacement (`huenet.smoothness`); the histograms are weighted by chroma.
+    of the displacement (`huenet.methods.smoothness`); the histograms are weighted by chroma.
 
     Parameters
     ----------

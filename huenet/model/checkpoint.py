@@ -21,6 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 __all__ = [
+    "CHECKPOINT",
+    "MODEL",
     "CheckpointError",
     "load",
     "load_optimizer",
@@ -30,6 +32,9 @@ __all__ = [
     "set_rng",
     "write_text",
 ]
+
+CHECKPOINT = "checkpoint.safetensors"
+MODEL = "model.safetensors"  # the generator alone, for those who only want to recolour
 
 
 class CheckpointError(RuntimeError):

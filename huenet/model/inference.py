@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from huenet import checkpoint
-from huenet.checkpoint import CheckpointError
 from huenet.config import Config, ConfigError
-from huenet.grid import join
-from huenet.networks import Generator
-from huenet.state import MODEL
+from huenet.methods.grid import join
+from huenet.model import checkpoint
+from huenet.model.checkpoint import MODEL, CheckpointError
+from huenet.model.networks import Generator
 
 __all__ = ["SHIPPED", "export", "load_generator", "output_grid", "output_hue", "weights"]
 
@@ -84,7 +83,7 @@ def output_hue(generator: Generator, source: np.ndarray, target: np.ndarray) -> 
 
 @torch.no_grad()
 def output_grid(generator: Generator, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The same as a grid of rotations (rows, columns, 256) for `huenet.grid.read_grid`; needs a prior."""
+    """The same as a grid of rotations (rows, columns, 256) for `huenet.methods.grid.read_grid`; needs a prior."""
     device = next(generator.parameters()).device
     pair = (torch.from_numpy(hsv.astype(np.float32))[None].to(device) for hsv in (source, target))
     moves, grid = generator.field(*pair)

@@ -16,7 +16,7 @@ from torch import Tensor
 import diffhist
 from huenet.color import chroma
 from huenet.config import Config
-from huenet.smoothness import links, smoothness
+from huenet.methods.smoothness import links, smoothness
 
 __all__ = ["discriminator_loss", "emd_loss", "generator_adversarial_loss", "mi_loss", "smoothness_loss"]
 
@@ -47,7 +47,7 @@ def mi_loss(config: Config, output: Tensor, source: Tensor) -> Tensor:
 
 
 def smoothness_loss(output: Tensor, source: Tensor) -> Tensor:
-    """Mean step of the displacement of hue between pixels that belong together: see `huenet.smoothness`."""
+    """Mean step of the displacement of hue between pixels that belong together: see `huenet.methods.smoothness`."""
     return smoothness(output - source[:, 0], links(source)).mean()
 
 

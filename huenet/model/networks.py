@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from huenet.baselines import apply_displacement
 from huenet.color import chroma, hsv_to_rgb, hue_point, presence
 from huenet.config import Config
-from huenet.optimize import GRID, descend
+from huenet.methods.descent import GRID, descend
+from huenet.methods.transport import apply_displacement
 
 __all__ = ["Discriminator", "Generator", "UNet", "read_grid"]
 
@@ -31,9 +31,9 @@ class Generator(nn.Module):
     sigmoid. With it, the network reads points on the hue circle and the hue turns by what it predicts.
 
     Where `config.prior` asks for it, the rotation starts from optimal transport of hue, smoothed over hue, and a few
-    steps of descent of the loss on the pair itself (`huenet.optimize`). The network sees source, target and what came
-    of that, and decides on a bilateral grid of the same kind, place by place and hue by hue, how much of the descent
-    to take, and what to add. So the hue turns slowly over the picture but at its edges, and no petal parts.
+    steps of descent of the loss on the pair itself (`huenet.methods.descent`). The network sees source, target and
+    what came of that, and decides on a bilateral grid of the same kind, place by place and hue by hue, how much of the
+    descent to take, and what to add. So the hue turns slowly over the picture but at its edges, and no petal parts.
     """
 
     def __init__(self, config: Config) -> None:

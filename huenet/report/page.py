@@ -6,7 +6,6 @@ import huenet._extra  # noqa: F401  # isort: skip
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -16,15 +15,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from huenet import svg
 from huenet._parser import Parser
-from huenet.checkpoint import CheckpointError
 from huenet.config import ConfigError
-from huenet.data import DataError
-from huenet.evaluate import folder_of, load_runs, settings
-from huenet.evaluation import EvaluationError, read_pairs, read_pictures, read_rows, write
-from huenet.inference import SHIPPED
-from huenet.sections import SECTIONS, Evidence
+from huenet.data.download import DataError
+from huenet.evaluate.folder import EvaluationError, read_pairs, read_pictures, read_rows, write
+from huenet.evaluate.run import folder_of, load_runs, settings
+from huenet.model.checkpoint import CheckpointError
+from huenet.model.inference import SHIPPED
+from huenet.report import svg
+from huenet.report.sections import SECTIONS, Evidence
 
 __all__ = ["main", "report"]
 
@@ -75,7 +74,7 @@ def report(
         raise EvaluationError(f"{out} is not an earlier report; name another -o")
     evidence = _evidence(Path(run or SHIPPED), Path(evaluation or folder_of(run) / "evaluation"), data)
     body = "\n".join(section(evidence) for section in tqdm(SECTIONS, desc="report", unit="section", disable=None))
-    template = Template(resources.files("huenet").joinpath("report.html").read_text(encoding="utf-8"))
+    template = Template(resources.files("huenet.report").joinpath("report.html").read_text(encoding="utf-8"))
     write(out, template.substitute(title=escape(f"Hue-Net: {evidence.run}"), hues=svg.HUES, body=body))
     return out
 
@@ -143,7 +142,3 @@ def _parser() -> Parser:
     )
     add("--data", metavar="FOLDER", help="where the evaluation's photographs are now, if they have moved")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from huenet import plots, raster, svg, tables
 from huenet.color import chroma, rgb_to_hsv
 from huenet.config import Config, describe
-from huenet.inference import output_hue
-from huenet.measures import FIGURES, METHODS, WIDTHS, outputs
+from huenet.evaluate import tables
+from huenet.evaluate.measures import FIGURES, METHODS, WIDTHS, outputs
+from huenet.evaluate.summary import CURVES, LEAST_PAIRS, PRIOR
 from huenet.metrics import hue_histogram
-from huenet.networks import Generator
-from huenet.summary import CURVES, LEAST_PAIRS, PRIOR
+from huenet.model.inference import output_hue
+from huenet.model.networks import Generator
+from huenet.report import raster, svg
+from huenet.train import plots
 
 __all__ = ["SECTIONS", "Evidence"]
 

@@ -18,11 +18,10 @@ try:
 except ImportError:  # Windows: two trainings in one folder are then on their own
     fcntl = None  # type: ignore[assignment]
 
-from huenet import checkpoint
-from huenet.checkpoint import CheckpointError
 from huenet.config import Config, ConfigError
-from huenet.processes import Processes
-from huenet.state import CHECKPOINT
+from huenet.model import checkpoint
+from huenet.model.checkpoint import CHECKPOINT, CheckpointError
+from huenet.train.processes import Processes
 
 __all__ = [
     "check_out",

@@ -18,17 +18,18 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from huenet import data, losses
-from huenet.batches import Pictures
-from huenet.checkpoint import CheckpointError
 from huenet.config import Config, ConfigError, arguments, describe, from_preset
-from huenet.data import DataError
-from huenet.monitor import Monitor
-from huenet.processes import Processes, StopSignal, peak_memory, without_sync
-from huenet.recorder import Recorder, has_figures, is_complete
-from huenet.run import check_out, check_pictures, opened_folder, resumed_config, saved_device, saved_run
-from huenet.state import State, share_of_batch
-from huenet.validation import ValidationSet
+from huenet.data import loading as data
+from huenet.data.batches import Pictures
+from huenet.data.download import DataError
+from huenet.model import losses
+from huenet.model.checkpoint import CheckpointError
+from huenet.train.folder import check_out, check_pictures, opened_folder, resumed_config, saved_device, saved_run
+from huenet.train.monitor import Monitor
+from huenet.train.processes import Processes, StopSignal, peak_memory, without_sync
+from huenet.train.recorder import Recorder, has_figures, is_complete
+from huenet.train.state import State, share_of_batch
+from huenet.train.validation import ValidationSet
 
 __all__ = ["TERMS", "Pictures", "TrainingError", "dry_run", "main", "train", "training_step"]
 
@@ -292,7 +293,3 @@ def total_steps(config: Config, images: int) -> int:
 def _duration(seconds: float) -> str:
     minutes = math.ceil(seconds / 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from huenet.processes import Processes
+from huenet.train.processes import Processes
 
 __all__ = ["Monitor", "Report"]
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from huenet import plots
-from huenet.checkpoint import CheckpointError
 from huenet.config import Config
-from huenet.monitor import Report
-from huenet.state import State
-from huenet.validation import ValidationSet, summary, validate, warnings
+from huenet.model.checkpoint import CheckpointError
+from huenet.train import plots
+from huenet.train.monitor import Report
+from huenet.train.state import State
+from huenet.train.validation import ValidationSet, summary, validate, warnings
 
 __all__ = ["Recorder", "has_figures", "is_complete"]
 

@@ -11,17 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from huenet import checkpoint
-from huenet.checkpoint import CheckpointError
 from huenet.config import Config, ConfigError
-from huenet.data import PairSampler
-from huenet.networks import Discriminator, Generator
-from huenet.processes import Processes
+from huenet.data.pairs import PairSampler
+from huenet.model import checkpoint
+from huenet.model.checkpoint import CHECKPOINT, MODEL, CheckpointError
+from huenet.model.networks import Discriminator, Generator
+from huenet.train.processes import Processes
 
-__all__ = ["CHECKPOINT", "MODEL", "State", "share_of_batch"]
-
-CHECKPOINT = "checkpoint.safetensors"
-MODEL = "model.safetensors"  # the generator alone, for those who only want to recolour
+__all__ = ["State", "share_of_batch"]
 
 
 def share_of_batch(config: Config, processes: Processes) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from huenet.color import chroma, hue_point, rgb_to_hsv
-from huenet.data import PairSampler
+from huenet.data.pairs import PairSampler
 from huenet.metrics import hue_emd, incoherence, relative_mi
 
 __all__ = ["ValidationSet", "summary", "validate", "warnings"]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from huenet.images import SUFFIXES
-from huenet.picture import OUTPUTS
+from huenet.images.picture import OUTPUTS
+from huenet.images.read import SUFFIXES
 
 __all__ = ["Job", "JobError", "plan"]
 

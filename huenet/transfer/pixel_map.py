@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from huenet.baselines import hue_transport, reinhard
 from huenet.color import chroma, hsv_to_rgb, presence, rgb_to_hsv
-from huenet.grid import centres, join, read_grid, rotation_grid
+from huenet.methods.grid import centres, join, read_grid, rotation_grid
+from huenet.methods.transport import hue_transport, reinhard
 
 if TYPE_CHECKING:
-    from huenet.networks import Generator
+    from huenet.model.networks import Generator
 
 __all__ = ["METHODS", "PixelMap", "Small", "apply_map", "pixel_map", "small_copy"]
 
@@ -149,7 +149,7 @@ def _transport_grid(source: Small, target: Small, smooth: float) -> np.ndarray:
 
 
 def _optimize_grid(source: Small, target: Small) -> np.ndarray:
-    from huenet.optimize import descend
+    from huenet.methods.descent import descend
 
     hsv = []
     for small in (source, target):
@@ -162,7 +162,7 @@ def _optimize_grid(source: Small, target: Small) -> np.ndarray:
 
 
 def _network_grid(source: Small, target: Small, generator: Generator) -> np.ndarray:
-    from huenet.inference import output_grid, output_hue
+    from huenet.model.inference import output_grid, output_hue
 
     size = generator.config.size
     source, target = (small.resized(size, size) for small in (source, target))

@@ -17,13 +17,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from huenet._parser import Parser
-from huenet.images import ImageError
-from huenet.jobs import Job, JobError, plan
-from huenet.methods import METHODS, apply_map, pixel_map, small_copy
-from huenet.picture import OUTPUTS, Picture, in_profile, pixels_of, read_picture, write_picture
+from huenet.images.picture import OUTPUTS, Picture, in_profile, pixels_of, read_picture, write_picture
+from huenet.images.read import ImageError
+from huenet.transfer.jobs import Job, JobError, plan
+from huenet.transfer.pixel_map import METHODS, apply_map, pixel_map, small_copy
 
 if TYPE_CHECKING:
-    from huenet.networks import Generator
+    from huenet.model.networks import Generator
 
 __all__ = ["TransferError", "main", "recolor"]
 
@@ -127,8 +127,8 @@ def _settings(method: str | None, run: str | Path | None, strength: float, smoot
     generator = None
     if method == "huenet":
         # here, because the other methods do without torch, which takes seconds to import
-        from huenet.checkpoint import CheckpointError
-        from huenet.inference import SHIPPED, load_generator
+        from huenet.model.checkpoint import CheckpointError
+        from huenet.model.inference import SHIPPED, load_generator
 
         try:
             generator, _ = load_generator(SHIPPED if run is None else run)
@@ -273,7 +273,3 @@ def _run(jobs: list[Job], mask: np.ndarray | None, settings: _Settings, force: b
             for note in notes:
                 print(f"note: {job.source}: {note.message}", file=sys.stderr)
     return skipped
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,8 +2,8 @@
 
 import pytest
 
-from huenet import train
 from huenet.config import Config, ConfigError, arguments, describe, from_preset
+from huenet.train import loop as train
 
 
 def test_print_config_gives_a_reason_for_every_difference(capsys):

@@ -20,7 +20,9 @@ def run(module, missing=("torch", "tqdm")):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("module", ["huenet", "huenet.color", "huenet.metrics", "huenet.baselines", "huenet.config"])
+@pytest.mark.parametrize(
+    "module", ["huenet", "huenet.color", "huenet.metrics", "huenet.methods.transport", "huenet.config"]
+)
 def test_imports_without_the_extra(module):
     done = run(module)
     assert done.returncode == 0, done.stderr
@@ -28,13 +30,17 @@ def test_imports_without_the_extra(module):
 
 def test_descent_on_a_pair_needs_numpy_alone():
     module = (
-        "huenet.optimize, numpy; huenet.optimize.optimize(*numpy.random.default_rng(0).random((2, 3, 8, 8)), steps=2)"
+        "huenet.methods.descent, numpy; "
+        "huenet.methods.descent.optimize(*numpy.random.default_rng(0).random((2, 3, 8, 8)), steps=2)"
     )
     done = run(module, missing=("torch", "tqdm", "scipy", "skimage", "PIL"))
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", ["networks", "losses", "train", "state", "plots", "checkpoint", "validation"])
+@pytest.mark.parametrize(
+    "module",
+    ["model.networks", "model.losses", "train", "train.state", "train.plots", "model.checkpoint", "train.validation"],
+)
 def test_the_rest_names_the_extra_in_one_line(module):
     done = run(f"huenet.{module}")
     assert done.returncode == 1

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from huenet.batches import Pictures
 from huenet.color import rgb_to_hsv
-from huenet.pairs import PairBatch
+from huenet.data.batches import Pictures
+from huenet.data.pairs import PairBatch
 
 FLIPS = {
     "vertical": Image.Transpose.FLIP_TOP_BOTTOM,

@@ -15,8 +15,9 @@ pytest.importorskip("tqdm")
 
 from PIL import Image
 
-from huenet import data, download
-from huenet.data import DataError, load
+from huenet.data import download
+from huenet.data import loading as data
+from huenet.data.loading import DataError, load
 
 
 def paint(path, colour, size=(20, 20)) -> None:
@@ -60,7 +61,8 @@ def test_split_depends_on_the_seed_and_the_names_alone(tmp_path):
 
 def test_split_is_the_same_in_another_process(tmp_path):
     folder_of(tmp_path, 12)
-    code = f"from huenet.data import load; print(load({str(tmp_path)!r}, 8, 3, progress=False).record['validation'])"
+    load = f"load({str(tmp_path)!r}, 8, 3, progress=False)"
+    code = f"from huenet.data.loading import load; print({load}.record['validation'])"
     environment = {**os.environ, "PYTHONHASHSEED": "123"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert result.stdout.strip() == str(read(tmp_path, seed=3).record["validation"])

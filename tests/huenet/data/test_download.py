@@ -13,8 +13,8 @@ pytest.importorskip("tqdm")
 
 from shops import PHOTOS, files_of, get, left_in_cache, offer, plain, tar
 
-from huenet import download
-from huenet.download import Archive, DataError, cache_dir, fetch
+from huenet.data import download
+from huenet.data.download import Archive, DataError, cache_dir, fetch
 
 
 def test_download_and_unpack(shop, monkeypatch):

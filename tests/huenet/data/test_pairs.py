@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huenet.pairs import PairSampler
+from huenet.data.pairs import PairSampler
 
 
 def take(sampler: PairSampler, count: int) -> np.ndarray:

@@ -14,8 +14,8 @@ pytest.importorskip("tqdm")
 
 from PIL import Image
 
-from huenet import data
-from huenet.data import DataError, load, photographs
+from huenet.data import loading as data
+from huenet.data.loading import DataError, load, photographs
 
 
 def test_photographs_are_those_of_scikit_image():
@@ -37,7 +37,7 @@ def test_photographs_need_neither_network_nor_scikit_image_itself():
     code = (
         "import sys, socket\n"
         "socket.socket.connect = None\n"
-        "from huenet.data import photographs\n"
+        "from huenet.data.loading import photographs\n"
         "assert photographs()\n"
         "assert not {'skimage', 'pooch', 'torch'} & set(sys.modules), 'imported'\n"
     )

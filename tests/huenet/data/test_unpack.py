@@ -10,8 +10,8 @@ pytest.importorskip("tqdm")
 
 from shops import PHOTOS, get, left_in_cache, offer, plain, special, tar
 
-from huenet import download
-from huenet.download import DataError
+from huenet.data import download
+from huenet.data.download import DataError
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,13 @@ from commands import refusal, status
 from PIL import Image
 from runs import make_pictures, make_run
 
-from huenet import checkpoint, data, evaluate, tables
-from huenet.evaluation import read_pairs, read_rows
-from huenet.measures import METHODS
-from huenet.state import MODEL
+from huenet.data import loading as data
+from huenet.evaluate import run as evaluate
+from huenet.evaluate import tables
+from huenet.evaluate.folder import read_pairs, read_rows
+from huenet.evaluate.measures import METHODS
+from huenet.model import checkpoint
+from huenet.model.checkpoint import MODEL
 
 torch.set_num_threads(1)
 command = partial(status, evaluate.main)

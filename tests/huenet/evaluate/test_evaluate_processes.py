@@ -15,8 +15,8 @@ import torch
 from commands import status
 from runs import make_run
 
-from huenet import evaluate
-from huenet.evaluation import read_rows
+from huenet.evaluate import run as evaluate
+from huenet.evaluate.folder import read_rows
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.slow

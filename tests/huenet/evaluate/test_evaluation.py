@@ -9,8 +9,8 @@ pytest.importorskip("skimage")
 
 import torch
 
-from huenet.evaluation import EvaluationError, Folder, draw_pairs, read_rows
-from huenet.measures import FIGURES, METHODS
+from huenet.evaluate.folder import EvaluationError, Folder, draw_pairs, read_rows
+from huenet.evaluate.measures import FIGURES, METHODS
 
 torch.set_num_threads(1)
 

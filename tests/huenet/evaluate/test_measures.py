@@ -14,12 +14,12 @@ from reference import circular_emd
 from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 
-from huenet.baselines import apply_displacement, hue_transport
 from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
-from huenet.images import read_square
-from huenet.measures import FIGURES, METHODS, WIDTHS, figures, outputs
+from huenet.evaluate.measures import FIGURES, METHODS, WIDTHS, figures, outputs
+from huenet.images.read import read_square
+from huenet.methods.descent import optimize
+from huenet.methods.transport import apply_displacement, hue_transport
 from huenet.metrics import hue_emd, incoherence
-from huenet.optimize import optimize
 
 torch.set_num_threads(1)
 

@@ -9,8 +9,18 @@ pytest.importorskip("skimage")
 import torch
 from scipy import stats
 
-from huenet.measures import FIGURES, METHODS
-from huenet.summary import AXES, CURVES, LEAST_PAIRS, RIVALS, against, intervals, past_curve, summarize, verdict
+from huenet.evaluate.measures import FIGURES, METHODS
+from huenet.evaluate.summary import (
+    AXES,
+    CURVES,
+    LEAST_PAIRS,
+    RIVALS,
+    against,
+    intervals,
+    past_curve,
+    summarize,
+    verdict,
+)
 
 torch.set_num_threads(1)
 

@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
-from huenet import tables
-from huenet.measures import FIGURES, METHODS
-from huenet.summary import summarize, verdict
+from huenet.evaluate import tables
+from huenet.evaluate.measures import FIGURES, METHODS
+from huenet.evaluate.summary import summarize, verdict
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ Image = pytest.importorskip("PIL.Image")
 
 from pictures import RED, STORED, WHITE, assert_one_line, corners, png  # noqa: E402
 
-from huenet.images import ImageError, read_image  # noqa: E402
+from huenet.images.read import ImageError, read_image  # noqa: E402
 
 
 def test_16_bit_grey_is_scaled(tmp_path):

@@ -16,7 +16,7 @@ Image = pytest.importorskip("PIL.Image")
 
 from pictures import BLUE, GREEN, RED, STORED, WHITE, assert_one_line, corners, png  # noqa: E402
 
-from huenet.images import MAX_PIXELS, ImageError, atomic_open, read_image, read_square, square  # noqa: E402
+from huenet.images.read import MAX_PIXELS, ImageError, atomic_open, read_image, read_square, square  # noqa: E402
 
 
 def test_rgb_is_read_exactly(tmp_path):
@@ -250,7 +250,7 @@ def test_square_of_a_ribbon_needs_no_ribbon_in_memory(tmp_path):
     Image.new("RGB", (1, 60_000), RED).save(tmp_path / "a.png")
     code = (
         "import resource, sys\n"
-        "from huenet.images import read_square\n"
+        "from huenet.images.read import read_square\n"
         "unit = 1 if sys.platform == 'darwin' else 1024\n"
         "peak = lambda: unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "read_square(sys.argv[1], 1)\n"

@@ -15,9 +15,9 @@ from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 from scenes import GREEN, hsv_of, plain, scene
 
-from huenet import transfer
-from huenet.picture import Picture, read_picture, write_picture
+from huenet.images.picture import Picture, read_picture, write_picture
 from huenet.transfer import recolor
+from huenet.transfer import recoloring as transfer
 
 command = partial(status, transfer.main)
 error_of = partial(refusal, transfer.main)
@@ -221,6 +221,6 @@ def test_what_is_compressed_keeps_its_quality(tmp_path, suffix, most):
 
 
 def test_pictures_too_large_are_refused_before_they_are_decoded(files, capsys, monkeypatch):
-    monkeypatch.setattr("huenet.picture.MAX_PIXELS", 3000)
+    monkeypatch.setattr("huenet.images.picture.MAX_PIXELS", 3000)
     error = error_of(capsys, files / "source.png", files / "target.png", "-o", files / "out.png")
     assert "64 x 48 pixels are more than" in error

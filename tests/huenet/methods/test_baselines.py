@@ -4,7 +4,7 @@ import numpy as np
 import ot
 import pytest
 
-from huenet.baselines import apply_displacement, best_rotation, hue_transport, reinhard, transport
+from huenet.methods.transport import apply_displacement, best_rotation, hue_transport, reinhard, transport
 from huenet.metrics import hue_emd
 
 K = 48

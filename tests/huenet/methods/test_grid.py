@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
 
-from huenet.grid import centres, join, read_grid, rotation_grid, splat_grid
+from huenet.methods.grid import centres, join, read_grid, rotation_grid, splat_grid
 
 
 def test_splat_is_the_transpose_of_read(rng):

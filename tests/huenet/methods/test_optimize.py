@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from diffhist import soft_histogram
-from huenet import grid
-from huenet.baselines import apply_displacement, hue_transport
 from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
+from huenet.methods import grid
+from huenet.methods.descent import _averages, _Field, _settled, _shrunk, descend, optimize
+from huenet.methods.transport import apply_displacement, hue_transport
 from huenet.metrics import hue_emd, hue_histogram, incoherence, relative_mi
-from huenet.optimize import _averages, _Field, _settled, _shrunk, descend, optimize
 
 
 def circle(turns):

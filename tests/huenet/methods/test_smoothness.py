@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from huenet.color import chroma, hue_point
-from huenet.smoothness import links, smoothness, smoothness_gradient
+from huenet.methods.smoothness import links, smoothness, smoothness_gradient
 
 
 def random_hsv(rng, *shape):

@@ -11,13 +11,13 @@ import time
 import pytest
 import torch
 
-from huenet import checkpoint
-from huenet.checkpoint import CheckpointError
+from huenet.model import checkpoint
+from huenet.model.checkpoint import CheckpointError
 
 SAVER = """
 import sys, torch
 from pathlib import Path
-from huenet import checkpoint
+from huenet.model import checkpoint
 step = 0
 while True:
     step += 1
@@ -105,7 +105,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path):
     code = """
     import resource, sys, torch
     from pathlib import Path
-    from huenet import checkpoint
+    from huenet.model import checkpoint
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     try:
         checkpoint.save(Path(sys.argv[1]), {"a": torch.zeros(10**6)}, {"step": 2})

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import diffhist
-from huenet import losses
 from huenet.color import chroma, rgb_to_hsv
 from huenet.config import from_preset
+from huenet.model import losses
 
 torch.set_num_threads(1)
 CONFIGS = {name: from_preset(name, bins=64) for name in ("paper", "default")}

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from huenet import grid
 from huenet.color import presence, rgb_to_hsv
 from huenet.config import from_preset
-from huenet.networks import Discriminator, Generator, UNet, read_grid
-from huenet.optimize import optimize
+from huenet.methods import grid
+from huenet.methods.descent import optimize
+from huenet.model.networks import Discriminator, Generator, UNet, read_grid
 
 torch.set_num_threads(1)
 

@@ -21,10 +21,11 @@ from commands import refusal, status
 from PIL import Image
 from runs import make_pictures, make_run
 
-from huenet import evaluate, report
-from huenet.evaluation import read_pairs
-from huenet.images import read_square
-from huenet.state import MODEL
+from huenet.evaluate import run as evaluate
+from huenet.evaluate.folder import read_pairs
+from huenet.images.read import read_square
+from huenet.model.checkpoint import MODEL
+from huenet.report import page as report
 
 torch.set_num_threads(1)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

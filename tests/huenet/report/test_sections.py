@@ -12,11 +12,11 @@ pytest.importorskip("skimage")
 
 from PIL import Image
 
-from huenet import raster, sections
 from huenet.color import rgb_to_hsv
 from huenet.config import from_preset
-from huenet.measures import FIGURES
-from huenet.summary import summarize
+from huenet.evaluate.measures import FIGURES
+from huenet.evaluate.summary import summarize
+from huenet.report import raster, sections
 
 NAMES = [f"{i}.png" for i in range(25)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from huenet.color import hsv_to_rgb
-from huenet.svg import HUES, histograms, lines, scatter
+from huenet.report.svg import HUES, histograms, lines, scatter
 
 
 def test_drawings_place_what_they_are_given():

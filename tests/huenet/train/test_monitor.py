@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from huenet.color import presence
-from huenet.monitor import Monitor
-from huenet.processes import Processes
-from huenet.validation import ValidationSet, validate, warnings
+from huenet.train.monitor import Monitor
+from huenet.train.processes import Processes
+from huenet.train.validation import ValidationSet, validate, warnings
 
 
 def monitor(every, late):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from huenet import plots
 from huenet.config import from_preset
+from huenet.train import plots
 
 
 def flat(hue, saturation=0.8, value=0.9):

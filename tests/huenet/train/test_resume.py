@@ -13,9 +13,12 @@ from commands import refusal
 from runs import make_pictures
 from training import ENVIRONMENT, TINY, checkpoints, command, lines, run, torchrun
 
-from huenet import checkpoint, data, recorder, train
-from huenet.run import saved_device, saved_run
-from huenet.state import CHECKPOINT, MODEL
+from huenet.data import loading as data
+from huenet.model import checkpoint
+from huenet.model.checkpoint import CHECKPOINT, MODEL
+from huenet.train import loop as train
+from huenet.train import recorder
+from huenet.train.folder import saved_device, saved_run
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from huenet import checkpoint, plots, train
 from huenet.color import rgb_to_hsv
 from huenet.config import from_preset
-from huenet.losses import discriminator_loss, emd_loss, mi_loss, smoothness_loss
-from huenet.monitor import Report
-from huenet.processes import Processes
-from huenet.recorder import Recorder
-from huenet.state import CHECKPOINT, MODEL, State
-from huenet.train import TERMS
-from huenet.validation import ValidationSet, validate
+from huenet.model import checkpoint
+from huenet.model.checkpoint import CHECKPOINT, MODEL
+from huenet.model.losses import discriminator_loss, emd_loss, mi_loss, smoothness_loss
+from huenet.train import loop as train
+from huenet.train import plots
+from huenet.train.loop import TERMS
+from huenet.train.monitor import Report
+from huenet.train.processes import Processes
+from huenet.train.recorder import Recorder
+from huenet.train.state import State
+from huenet.train.validation import ValidationSet, validate
 
 torch.set_num_threads(1)
 

@@ -15,11 +15,13 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from training import ENVIRONMENT, TINY, command, lines, run, same_gradients, torchrun
 
-from huenet import checkpoint, losses, train
-from huenet.batches import Pictures
 from huenet.config import ConfigError, describe, from_preset
-from huenet.processes import Processes, pick_device
-from huenet.state import CHECKPOINT, MODEL, State
+from huenet.data.batches import Pictures
+from huenet.model import checkpoint, losses
+from huenet.model.checkpoint import CHECKPOINT, MODEL
+from huenet.train import loop as train
+from huenet.train.processes import Processes, pick_device
+from huenet.train.state import State
 
 
 def test_a_tiny_run_lowers_its_loss_and_leaves_a_run_folder(folder, tmp_path, capsys):

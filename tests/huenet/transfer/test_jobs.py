@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
-from huenet.jobs import Job, JobError, plan
+from huenet.transfer.jobs import Job, JobError, plan
 
 
 @pytest.fixture

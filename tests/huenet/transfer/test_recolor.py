@@ -13,8 +13,8 @@ from PIL import Image, ImageCms
 from scenes import GREEN, GREY, RED, distance, hsv_of, plain, scene
 
 from huenet.color import chroma, rgb_to_hsv
-from huenet.methods import METHODS, small_copy
-from huenet.transfer import TransferError, recolor
+from huenet.transfer.pixel_map import METHODS, small_copy
+from huenet.transfer.recoloring import TransferError, recolor
 
 FREE_METHODS = [method for method in METHODS if method != "huenet"]
 
@@ -56,7 +56,7 @@ def test_a_picture_recoloured_after_itself_stays(method):
 
 
 def test_at_its_own_size_a_picture_gets_what_the_network_gives():
-    from huenet.inference import load_generator, output_hue
+    from huenet.model.inference import load_generator, output_hue
 
     generator, config = load_generator()
     source, target = (scene(seed, config.size, config.size) / 255 for seed in (0, 1))
@@ -154,18 +154,20 @@ def test_dithering_is_seeded_and_leaves_no_bands():
 def test_tiles_leave_no_seam(monkeypatch):
     """A rotation that varies over the picture reads the same in tiles of ten rows and whole."""
     source, target = scene(0) / 255, scene(1)
-    monkeypatch.setattr("huenet.optimize.optimize", lambda hsv, _: hsv[0] + np.linspace(0, 0.4, hsv.shape[1])[:, None])
+    monkeypatch.setattr(
+        "huenet.methods.descent.optimize", lambda hsv, _: hsv[0] + np.linspace(0, 0.4, hsv.shape[1])[:, None]
+    )
     mask = np.linspace(0.1, 1, source.shape[0])[:, None] * np.ones(source.shape[1])
     whole = recolor(source, target, method="optimize", mask=mask)
     for tile in (640, 50):  # ten rows; less than one
-        monkeypatch.setattr("huenet.methods.TILE", tile)
+        monkeypatch.setattr("huenet.transfer.pixel_map.TILE", tile)
         np.testing.assert_allclose(recolor(source, target, method="optimize", mask=mask), whole, atol=1e-6)
 
 
 def test_tiles_of_reinhard_share_one_mean(monkeypatch):
     source, target = scene(0) / 255, scene(1)
     whole = recolor(source, target, method="reinhard")
-    monkeypatch.setattr("huenet.methods.TILE", 640)
+    monkeypatch.setattr("huenet.transfer.pixel_map.TILE", 640)
     np.testing.assert_allclose(recolor(source, target, method="reinhard"), whole, atol=1e-6)
 
 

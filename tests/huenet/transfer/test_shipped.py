@@ -12,11 +12,11 @@ from safetensors import safe_open
 from skimage import data
 
 from huenet import recolor
-from huenet.checkpoint import CheckpointError
 from huenet.color import chroma, rgb_to_hsv
-from huenet.inference import SHIPPED, export, load_generator
 from huenet.metrics import hue_emd, incoherence
-from huenet.networks import Generator
+from huenet.model.checkpoint import CheckpointError
+from huenet.model.inference import SHIPPED, export, load_generator
+from huenet.model.networks import Generator
 
 PAIRS = [("astronaut", "coffee"), ("chelsea", "astronaut"), ("coffee", "rocket"), ("rocket", "chelsea")]
 
@@ -50,9 +50,9 @@ def test_they_are_small_and_name_no_folder():
 def test_export_keeps_the_generator_to_half_precision_and_overwrites_nothing(tmp_path):
     import torch
 
-    from huenet import checkpoint
     from huenet.config import from_preset
-    from huenet.state import MODEL
+    from huenet.model import checkpoint
+    from huenet.model.checkpoint import MODEL
 
     config = from_preset("default", data="/home/me/pictures", out="runs/mine", size=32, width=4)
     generator = Generator(config)

@@ -17,9 +17,9 @@ from commands import refusal, status
 from PIL import Image
 from scenes import GREY, RED, hsv_of, plain, scene
 
-from huenet import transfer
-from huenet.picture import read_picture
+from huenet.images.picture import read_picture
 from huenet.transfer import recolor
+from huenet.transfer import recoloring as transfer
 
 command = partial(status, transfer.main)
 error_of = partial(refusal, transfer.main)
@@ -122,7 +122,7 @@ def test_a_bad_target_for_all_is_said_once_and_writes_nothing(files, capsys):
 
 def test_a_file_that_appears_while_the_work_goes_on_is_kept(files, monkeypatch, capsys):
     out = files / "out.png"
-    monkeypatch.setattr("huenet.transfer._recolor", lambda *_: out.write_bytes(b"precious"))
+    monkeypatch.setattr("huenet.transfer.recoloring._recolor", lambda *_: out.write_bytes(b"precious"))
     error = error_of(capsys, files / "source.png", files / "target.png", "-o", out)
     assert "out.png: has appeared meanwhile; --force replaces" in error
     assert out.read_bytes() == b"precious"
@@ -200,10 +200,10 @@ def run(tmp_path):
     """A run folder with the weights of an untrained network, whose last layer turns every hue by a tenth."""
     import torch
 
-    from huenet import checkpoint
     from huenet.config import from_preset
-    from huenet.networks import Generator
-    from huenet.state import MODEL
+    from huenet.model import checkpoint
+    from huenet.model.checkpoint import MODEL
+    from huenet.model.networks import Generator
 
     config = from_preset("quick", size=32, width=4, prior=0.0)
     torch.manual_seed(0)
@@ -224,8 +224,8 @@ def test_a_network_rotates_hue_at_any_size(run):
 
 
 def test_networks_that_cannot_be_used_get_one_line(files, run, capsys):
-    from huenet import checkpoint
-    from huenet.state import MODEL
+    from huenet.model import checkpoint
+    from huenet.model.checkpoint import MODEL
 
     arguments = files / "source.png", files / "target.png", "-o", files / "out.png", "--run"
     assert command(*arguments, run) == 0
@@ -272,7 +272,7 @@ def test_memory_is_bounded(tmp_path):
     Image.fromarray(block).save(tmp_path / "large.jpg")
     Image.fromarray(scene(0)).save(tmp_path / "small.png")
     script = (
-        "import resource, sys; from huenet.transfer import main; main(sys.argv[1:]); "
+        "import resource, sys; from huenet.transfer.recoloring import main; main(sys.argv[1:]); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peaks = []

@@ -1,0 +1,5 @@
+import sys
+
+from huenet.evaluate.run import main
+
+sys.exit(main())

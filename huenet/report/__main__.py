@@ -1,0 +1,5 @@
+import sys
+
+from huenet.report.page import main
+
+sys.exit(main())

@@ -1,0 +1,5 @@
+import sys
+
+from huenet.train.loop import main
+
+sys.exit(main())

@@ -1,0 +1,5 @@
+import sys
+
+from huenet.transfer.recoloring import main
+
+sys.exit(main())
