@@ -55,6 +55,7 @@ class Config:
     ema: float = _field(0.0, "decay of the averaged generator that samples and checkpoints use; 0 for none")
     flip: str = _field("vertical", "random flips: vertical (top to bottom), horizontal, none")
     lambda_emd: float = _field(100.0, "weight of the EMD term, Eq. 26")
+    emd_form: str = _field("sum", "EMD term over the bins: sum (Eq. 13 as printed), mean, or root of the mean (Eq. 12)")
     gamma_mi: float = _field(25.0, "weight of the MI term, Eq. 27")
     lambda_adv: float = _field(1.0, "weight of the adversarial term, Eq. 28; 0 trains no discriminator")
     lambda_smooth: float = _field(0.0, "weight of the smoothness of the displacement of hue")
@@ -130,6 +131,7 @@ _AT_LEAST = {
     **dict.fromkeys(("log_every", "sample_every", "val_every", "save_every", "val_pairs"), 1),
 }
 _ONE_OF = {
+    "emd_form": ("sum", "mean", "root"),
     "flip": ("vertical", "horizontal", "none"),
     "boundary": ("open", "circular", "reflect"),
     "norm": ("batch", "group"),

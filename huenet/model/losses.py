@@ -24,16 +24,22 @@ PICTURE = (-2, -1)
 
 
 def emd_loss(config: Config, output: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """Circular squared EMD between the hue histograms of output and target, Eq. 26.
+    """Circular EMD between the hue histograms of output and target, Eq. 26, in the form that the configuration names.
 
-    Weighted by chroma where the configuration says so; a pair of which one picture has no chroma counts as 0.
+    "sum" is Eq. 13 with the cut of Eq. 14; "mean" that over K; "root" is Eq. 12, the root of the mean for histograms
+    of one mass, with gradient 0 where they are equal. Weighted by chroma where the configuration says so; a pair of
+    which one picture has no chroma counts as 0.
     """
     options = _histogram_options(config)
     weights = (chroma(source), chroma(target)) if config.chroma_weights else (None, None)
     p = diffhist.soft_histogram(output, weights=weights[0], **options)
     q = diffhist.soft_histogram(target[:, 0], weights=weights[1], **options)
     has_hue = (p.sum(-1) > 0) & (q.sum(-1) > 0)
-    return torch.where(has_hue, diffhist.squared_emd(p, q, circular=True), 0).mean()
+    if config.emd_form == "root":
+        distance = diffhist.emd(p, q, circular=True)
+    else:
+        distance = diffhist.squared_emd(p, q, circular=True) / (config.bins if config.emd_form == "mean" else 1)
+    return torch.where(has_hue, distance, 0).mean()
 
 
 def mi_loss(config: Config, output: Tensor, source: Tensor) -> Tensor:

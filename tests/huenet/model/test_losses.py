@@ -1,5 +1,7 @@
 """The terms of the loss against their equations, and what they must prefer."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -47,7 +49,9 @@ def test_mi_term_is_0_for_the_source_with_hard_bins(photographs):
         assert losses.mi_loss(config, source[:, 0], source) == pytest.approx(0, abs=1e-12)
 
 
-def test_emd_term_is_eq_26_and_0_for_the_target_itself(config, photographs):
+@pytest.mark.parametrize("form", ["sum", "mean", "root"])
+def test_emd_term_is_eq_26_and_0_for_the_target_itself(config, form, photographs):
+    config = dataclasses.replace(config, emd_form=form)
     source, target = (p.double() for p in photographs)
     options = {"bins": 64, "bandwidth": 0.4 / 64, "boundary": config.boundary, "axis": (-2, -1)}
     weights = [chroma(p) if config.chroma_weights else None for p in (source, target)]
@@ -55,24 +59,31 @@ def test_emd_term_is_eq_26_and_0_for_the_target_itself(config, photographs):
         diffhist.soft_histogram(h[:, 0], weights=w, **options)[0].numpy()
         for h, w in zip((source, target), weights, strict=True)
     )
+    if form == "root":
+        p, q = p / p.sum(), q / q.sum()
     shifts = [np.cumsum(np.roll(p, -k) - np.roll(q, -k)) for k in range(64)]
-    expected = min(np.sum(d**2) for d in shifts)
+    reduce = {"sum": np.sum, "mean": np.mean, "root": lambda x: np.sqrt(np.mean(x))}[form]
+    expected = min(reduce(d**2) for d in shifts)
     assert losses.emd_loss(config, source[:, 0], source, target).item() == pytest.approx(expected, rel=1e-6)
-    assert losses.emd_loss(config, target[:, 0], target, target).item() == pytest.approx(0, abs=1e-12)
+    itself = target[:, 0].clone().requires_grad_()
+    loss = losses.emd_loss(config, itself, target, target)
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-12)
+    assert itself.grad.abs().max() <= 1e-12
 
 
 def test_a_picture_without_chroma_counts_as_nothing(photographs):
     source, target = photographs
     grey = source * torch.tensor([1.0, 0.0, 1.0])[:, None, None]
-    for s, t in ((grey, target), (source, grey)):
+    for s, t, form in ((grey, target, "sum"), (source, grey, "sum"), (grey, target, "root"), (source, grey, "root")):
         hue = s[:, 0].clone().requires_grad_()
-        config = CONFIGS["default"]
+        config = dataclasses.replace(CONFIGS["default"], emd_form=form)
         loss = losses.emd_loss(config, hue, s, t) + losses.smoothness_loss(hue, s)
         if s is grey:
             loss = loss + losses.mi_loss(config, hue, s)
         loss.backward()
         assert hue.grad.isfinite().all()
-    assert losses.emd_loss(CONFIGS["default"], grey[:, 0], grey, target) == 0
+        assert losses.emd_loss(config, hue, s, t) == 0
 
 
 def test_smoothness_is_0_for_any_rotation_and_finds_bands(photographs):
@@ -108,7 +119,9 @@ def test_adversarial_terms_are_eq_28_and_29():
     assert losses.generator_adversarial_loss(torch.tensor([-200.0])) == 200
 
 
-def test_gradients_match_finite_differences(config):
+@pytest.mark.parametrize("form", ["sum", "mean", "root"])
+def test_gradients_match_finite_differences(config, form):
+    config = dataclasses.replace(config, emd_form=form)
     generator = torch.Generator().manual_seed(0)
     source, target = (torch.rand(2, 3, 4, 4, dtype=torch.float64, generator=generator) for _ in range(2))
     hue = torch.rand(2, 4, 4, dtype=torch.float64, generator=generator, requires_grad=True)
