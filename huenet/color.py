@@ -11,9 +11,12 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-__all__ = ["chroma", "hsv_to_rgb", "hue_point", "presence", "rgb_to_hsv"]
+__all__ = ["chroma", "hsv_to_rgb", "hue_point", "presence", "rgb_to_hsv", "turn_hue"]
 
 Array = Any
+
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue: ITU-R BT.709
+TINY = 1e-12  # below a square root: at black its slope would be infinite
 
 
 def _channels(image: Array, axis: int, name: str) -> list[Array]:
@@ -175,3 +178,61 @@ def hue_point(hsv: Array, turn: Array | float = 0.0, /) -> Array:
     xp = array_namespace(hsv)
     angle = 2 * math.pi * (hsv[..., 0, :, :] + turn)
     return xp.stack([xp.cos(angle), xp.sin(angle)], axis=-3) * presence(hsv)[..., None, :, :]
+
+
+def turn_hue(hsv: Array, turn: Array | float, /, *, axis: int = -3) -> Array:
+    """RGB of a picture whose hue turns while its light stays.
+
+    Turned at the same value V, yellow becomes a blue far darker than it was. Here chroma (S * V) stays and V moves:
+    the pixel becomes m + C u, C its chroma and u the pure colour of the new hue, with the m that keeps
+
+        Y = 0.2126 R^2 + 0.7152 G^2 + 0.0722 B^2,
+
+    which is luminance for a display of gamma 2 and has m in closed form. Where such a pixel would be darker than black
+    or lighter than white in a channel, its chroma falls as far as it must: the hue is always exact.
+
+    Parameters
+    ----------
+    hsv : array (..., 3, ...)
+        Hue, saturation and value in [0, 1] along `axis`.
+    turn : array or float
+        Turns that are added to the hue, in the shape of `hsv` without `axis`.
+    axis : int
+        The channel axis.
+
+    Returns
+    -------
+    array, the shape of `hsv`
+        Red, green, blue in [0, 1]; what `hsv_to_rgb` gives where `turn` is 0.
+
+    Raises
+    ------
+    TypeError
+        If `hsv` is not of a real floating-point dtype.
+    ValueError
+        If `axis` does not have 3 channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> turn_hue(np.asarray([1 / 6, 1.0, 0.5]), 0.5, axis=-1).round(2)  # olive to blue: as light, so not as saturated
+    array([0.43, 0.43, 0.93])
+    """
+    xp = array_namespace(hsv)
+    hue, saturation, value = _channels(hsv, axis, "hsv")
+    one, spread = xp.ones_like(hue), saturation * value
+    luminance = sum(
+        w * c**2 for w, c in zip(LUMINANCE, _channels(hsv_to_rgb(hsv, axis=axis), axis, "rgb"), strict=True)
+    )
+    pure = _channels(hsv_to_rgb(xp.stack([hue + turn, one, one], axis=axis), axis=axis), axis, "rgb")
+    mean = sum(w * u for w, u in zip(LUMINANCE, pure, strict=True))
+    square = sum(w * u**2 for w, u in zip(LUMINANCE, pure, strict=True))
+
+    low = xp.sqrt(xp.clip(spread**2 * (mean**2 - square) + luminance, TINY, None)) - spread * mean
+    dark = xp.sqrt(xp.clip(luminance, TINY, None) / square)  # the chroma at which m is 0
+    rest = 1 - 2 * mean + square  # of 1 - u, what `square` is of u
+    light = (1 - mean - xp.sqrt(xp.clip((1 - mean) ** 2 - rest * (1 - luminance), TINY, None))) / rest  # m + C is 1
+    too_dark, too_light = low < 0, low + spread > 1
+    spread = xp.minimum(spread, xp.where(too_dark, dark, xp.where(too_light, light, one)))
+    low = xp.where(too_dark, xp.zeros_like(low), xp.where(too_light, 1 - spread, low))
+    return xp.stack([xp.clip(low + spread * u, 0, 1) for u in pure], axis=axis)

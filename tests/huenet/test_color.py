@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
+from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv, turn_hue
 
 # Eighths tie often: two equal channels, grey, black and white all come up.
 CHANNEL = st.one_of(st.integers(0, 8).map(lambda i: i / 8), st.floats(0, 1))
@@ -84,3 +84,50 @@ def test_bad_input_is_named(convert):
         convert(np.zeros((4, 8, 8)))
     with pytest.raises(TypeError, match="real floating-point dtype with values in \\[0, 1\\], got uint8"):
         convert(np.zeros((3, 8, 8), np.uint8))
+
+
+def luminance(rgb):
+    return rgb**2 @ np.array([0.2126, 0.7152, 0.0722])
+
+
+@given(PIXELS, arrays(np.float64, 6, elements=st.floats(-2, 2)))
+def test_turned_hue_keeps_the_light_and_turns_exactly(rgb, turn):
+    hsv = rgb_to_hsv(rgb, axis=-1)
+    turned = turn_hue(hsv, turn, axis=-1)
+    np.testing.assert_allclose(luminance(turned), luminance(rgb), atol=1e-6)
+    assert turned.min() >= 0 and turned.max() <= 1
+    after = rgb_to_hsv(turned, axis=-1)
+    error = (after[:, 0] - hsv[:, 0] - turn)[chroma(after, axis=-1) > 0.01]
+    np.testing.assert_allclose(error - np.round(error), 0, atol=1e-3)
+    # chroma stays where the light allows it, and else is the most that it allows
+    before, left = chroma(hsv, axis=-1), chroma(after, axis=-1)
+    at_the_end = (turned.min(-1) < 1e-5) | (turned.max(-1) > 1 - 1e-5)
+    assert (left <= before + 1e-5).all()
+    np.testing.assert_allclose(left[~at_the_end], before[~at_the_end], atol=1e-5)
+
+
+@given(PIXELS)
+def test_a_hue_that_does_not_turn_is_the_picture(rgb):
+    np.testing.assert_allclose(turn_hue(rgb_to_hsv(rgb, axis=-1), 0.0, axis=-1), rgb, atol=1e-5)
+
+
+def test_turned_hue_changes_lightness_a_twentieth_of_what_turning_at_the_same_value_does():
+    rgb2lab = pytest.importorskip("skimage.color").rgb2lab
+    rng = np.random.default_rng(0)
+    hsv = rng.random((1, 4096, 3))
+    turn = rng.random((1, 4096))
+    before = rgb2lab(hsv_to_rgb(hsv, axis=-1))[..., 0]
+    kept = np.abs(rgb2lab(turn_hue(hsv, turn, axis=-1))[..., 0] - before).mean()
+    lost = np.abs(rgb2lab(hsv_to_rgb(hsv + np.stack([turn, 0 * turn, 0 * turn], -1), axis=-1))[..., 0] - before).mean()
+    assert kept < 0.05 * lost
+
+
+def test_turned_hue_has_finite_gradients_everywhere():
+    torch = pytest.importorskip("torch")
+    corners = np.stack(np.meshgrid(*[[0.0, 0.5, 1.0]] * 3), -1).reshape(-1, 3)
+    hsv = torch.tensor(np.concatenate([corners, np.random.default_rng(0).random((40, 3))]), requires_grad=True)
+    turn = torch.linspace(-1, 1, len(hsv), dtype=torch.float64, requires_grad=True)
+    turn_hue(hsv, turn, axis=-1).sum().backward()
+    assert hsv.grad.isfinite().all() and turn.grad.isfinite().all()
+    inner = hsv.detach()[27:].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda t: turn_hue(inner, t, axis=-1), (turn.detach()[27:].requires_grad_(),))
