@@ -95,7 +95,8 @@ def test_turned_hue_keeps_the_light_and_turns_exactly(rgb, turn):
     hsv = rgb_to_hsv(rgb, axis=-1)
     turned = turn_hue(hsv, turn, axis=-1)
     np.testing.assert_allclose(luminance(turned), luminance(rgb), atol=1e-6)
-    assert turned.min() >= 0 and turned.max() <= 1
+    assert turned.min() >= 0
+    assert turned.max() <= 1
     after = rgb_to_hsv(turned, axis=-1)
     error = (after[:, 0] - hsv[:, 0] - turn)[chroma(after, axis=-1) > 0.01]
     np.testing.assert_allclose(error - np.round(error), 0, atol=1e-3)
@@ -128,6 +129,7 @@ def test_turned_hue_has_finite_gradients_everywhere():
     hsv = torch.tensor(np.concatenate([corners, np.random.default_rng(0).random((40, 3))]), requires_grad=True)
     turn = torch.linspace(-1, 1, len(hsv), dtype=torch.float64, requires_grad=True)
     turn_hue(hsv, turn, axis=-1).sum().backward()
-    assert hsv.grad.isfinite().all() and turn.grad.isfinite().all()
+    assert hsv.grad.isfinite().all()
+    assert turn.grad.isfinite().all()
     inner = hsv.detach()[27:].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda t: turn_hue(inner, t, axis=-1), (turn.detach()[27:].requires_grad_(),))
