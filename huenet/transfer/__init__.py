@@ -3,6 +3,7 @@
 The methods themselves live in `huenet.methods`, and reading and writing one picture in `huenet.images`.
 """
 
-from huenet.transfer.recoloring import main, recolor
+from huenet.transfer.command import main
+from huenet.transfer.recoloring import recolor
 
 __all__ = ["main", "recolor"]

@@ -1,5 +1,5 @@
 import sys
 
-from huenet.transfer.recoloring import main
+from huenet.transfer.command import main
 
 sys.exit(main())

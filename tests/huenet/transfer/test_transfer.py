@@ -18,8 +18,8 @@ from PIL import Image
 from scenes import GREY, RED, hsv_of, plain, scene
 
 from huenet.images.picture import read_picture
+from huenet.transfer import command as transfer
 from huenet.transfer import recolor
-from huenet.transfer import recoloring as transfer
 
 command = partial(status, transfer.main)
 error_of = partial(refusal, transfer.main)
@@ -122,7 +122,7 @@ def test_a_bad_target_for_all_is_said_once_and_writes_nothing(files, capsys):
 
 def test_a_file_that_appears_while_the_work_goes_on_is_kept(files, monkeypatch, capsys):
     out = files / "out.png"
-    monkeypatch.setattr("huenet.transfer.recoloring._recolor", lambda *_: out.write_bytes(b"precious"))
+    monkeypatch.setattr("huenet.transfer.command.recolor_picture", lambda *_: out.write_bytes(b"precious"))
     error = error_of(capsys, files / "source.png", files / "target.png", "-o", out)
     assert "out.png: has appeared meanwhile; --force replaces" in error
     assert out.read_bytes() == b"precious"
@@ -272,7 +272,7 @@ def test_memory_is_bounded(tmp_path):
     Image.fromarray(block).save(tmp_path / "large.jpg")
     Image.fromarray(scene(0)).save(tmp_path / "small.png")
     script = (
-        "import resource, sys; from huenet.transfer.recoloring import main; main(sys.argv[1:]); "
+        "import resource, sys; from huenet.transfer.command import main; main(sys.argv[1:]); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peaks = []
