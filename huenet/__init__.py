@@ -6,10 +6,12 @@ Built on `diffhist`'s differentiable histograms. `huenet.color`, `huenet.metrics
 
 from typing import TYPE_CHECKING, Any
 
+from diffhist import __version__
+
 if TYPE_CHECKING:
     from huenet.transfer import recolor
 
-__all__ = ["recolor"]
+__all__ = ["__version__", "recolor"]
 
 
 def __getattr__(name: str) -> Any:

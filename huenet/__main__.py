@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from huenet import __version__
 from huenet._parser import Parser
 
 __all__ = ["main"]
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "  huenet transfer SOURCE.jpg TARGET.jpg -o OUT.png",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"huenet {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what the command takes")
     arguments = sys.argv[1:] if argv is None else argv
