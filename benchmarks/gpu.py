@@ -23,7 +23,7 @@ import torch
 import diffhist
 from benchmarks import cases, dense, machine, peers, train_step
 from benchmarks.cases import Case
-from diffhist import _torch
+from diffhist._backends import torch as _torch
 from huenet.config import Config, from_preset
 
 REPEATS = 20

@@ -13,7 +13,7 @@ Conventions, said once:
 - ``diffhist.nn`` has the losses as torch modules; it is imported on demand, since it needs torch.
 """
 
-from diffhist._autodiff import value_and_grad, vjp
+from diffhist._backends.primitive import value_and_grad, vjp
 from diffhist.histogram import joint_histogram, soft_histogram
 from diffhist.information import (
     conditional_entropy,

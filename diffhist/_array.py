@@ -48,7 +48,7 @@ def device(array: Array) -> Any:
 def compiler(array: Array) -> Any:
     """The bridge to a library that is compiling the code it is called from, or None."""
     if is_torch(array):
-        from diffhist import _torch
+        from diffhist._backends import torch as _torch
 
         return _torch if _torch.is_compiling() else None
     return None
@@ -57,7 +57,7 @@ def compiler(array: Array) -> Any:
 def kernels(array: Array) -> Any:
     """The module of fused kernels for the device that an array is on, or None."""
     if is_torch(array) and array.device.type != "cpu":
-        from diffhist import _torch
+        from diffhist._backends import torch as _torch
 
         return _torch.kernels(array.device)
     return None
@@ -118,7 +118,7 @@ def accumulator_dtype(xp: Any, like: Array) -> Any:
 def exact_sums(array: Array) -> Any:
     """A context in which sums over pixels can be taken in the accumulator's dtype, and products are exact."""
     if is_jax(array):
-        from diffhist._jax import exact_sums as context
+        from diffhist._backends.jax import exact_sums as context
 
         return context()
     return contextlib.nullcontext()

@@ -13,9 +13,9 @@ from diffhist._array import (
     namespace,
     sample_axes,
 )
-from diffhist._autodiff import differentiable
-from diffhist._evaluate import gather, spread
-from diffhist._kernel import Axis
+from diffhist._backends.primitive import differentiable
+from diffhist._evaluation.evaluate import gather, spread
+from diffhist._evaluation.kernel import Axis
 
 __all__ = ["joint_histogram", "soft_histogram"]
 

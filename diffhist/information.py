@@ -16,7 +16,7 @@ from diffhist._array import (
     namespace,
     sample_axes,
 )
-from diffhist._autodiff import differentiable
+from diffhist._backends.primitive import differentiable
 from diffhist.histogram import joint_histogram, samples
 
 __all__ = ["conditional_entropy", "entropy", "mi_ceiling", "mi_distance", "mi_floor", "mutual_information"]

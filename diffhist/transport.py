@@ -3,7 +3,7 @@
 from typing import Any
 
 from diffhist._array import Array, check_arrays, compute_dtype, device, divide_or_zero, namespace, running_sum
-from diffhist._autodiff import differentiable
+from diffhist._backends.primitive import differentiable
 
 __all__ = ["emd", "squared_emd"]
 

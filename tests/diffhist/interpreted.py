@@ -17,7 +17,10 @@ from hypothesis import given, settings
 from numpy.testing import assert_allclose
 
 import diffhist
-from diffhist import _evaluate, _torch, _triton, joint_histogram, soft_histogram
+from diffhist import joint_histogram, soft_histogram
+from diffhist._backends import torch as _torch
+from diffhist._evaluation import evaluate as _evaluate
+from diffhist._evaluation import triton as _triton
 
 torch.set_num_threads(1)
 

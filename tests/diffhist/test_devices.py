@@ -63,7 +63,7 @@ def test_cuda_in_float32_on_images(cuda, name, hues):
 @pytest.fixture
 def fused(cuda):
     """The module of fused kernels, or a skip where they do not run."""
-    from diffhist import _torch
+    from diffhist._backends import torch as _torch
 
     module = _torch.kernels(cuda.zeros(1, device="cuda").device)
     if module is None:
@@ -101,7 +101,7 @@ def test_cuda_kernels_give_the_same_in_every_run(cuda, fused, name):
 
 
 def test_cuda_kernels_can_be_turned_off(cuda, fused, monkeypatch):
-    from diffhist import _torch
+    from diffhist._backends import torch as _torch
 
     monkeypatch.setattr(_torch, "FUSED", False)
     monkeypatch.setattr(fused, "spread", lambda *_: pytest.fail("used"))

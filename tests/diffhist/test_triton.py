@@ -13,8 +13,9 @@ import pytest
 torch = pytest.importorskip("torch")
 triton = pytest.importorskip("triton", "3.5")
 
-from diffhist import _torch, _triton  # noqa: E402
-from diffhist._kernel import Axis  # noqa: E402
+from diffhist._backends import torch as _torch  # noqa: E402
+from diffhist._evaluation import triton as _triton  # noqa: E402
+from diffhist._evaluation.kernel import Axis  # noqa: E402
 
 TYPES = {torch.float32: "*fp32", torch.float16: "*fp16", torch.int16: "*i16", torch.int32: "*i32", torch.int64: "*i64"}
 KERNELS = ("locate", "spread", "combine", "gather")

@@ -9,9 +9,9 @@ import array_api_compat.torch as xp
 import torch
 from torch.compiler import is_compiling
 
-from diffhist import _evaluate
-from diffhist._autodiff import Call
-from diffhist._kernel import Axis
+from diffhist._backends.primitive import Call
+from diffhist._evaluation import evaluate as _evaluate
+from diffhist._evaluation.kernel import Axis
 
 __all__ = ["apply", "gather", "is_compiling", "kernels", "spread", "vjp"]
 
@@ -31,7 +31,7 @@ def _kernels_on(device: torch.device) -> Any:
     try:
         import triton
 
-        from diffhist import _triton
+        from diffhist._evaluation import triton as _triton
     except ImportError:
         return None
     if tuple(int(n) for n in triton.__version__.split(".")[:2]) < OLDEST_TRITON:

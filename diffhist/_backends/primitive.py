@@ -35,11 +35,11 @@ class differentiable:  # noqa: N801 - used as a decorator
         if any(isinstance(a, Traced) for a in given):
             return _record(call, given)
         if is_torch(given[0]):
-            from diffhist import _torch
+            from diffhist._backends import torch as _torch
 
             return _torch.apply(call, *given)
         if is_jax(given[0]):
-            from diffhist import _jax
+            from diffhist._backends import jax as _jax
 
             return _jax.apply(call, *given)
         return call.evaluate(*given)
@@ -266,7 +266,7 @@ def vjp(
     (1.0, (array([2., 0.]), array([-2., -0.])))
     """
     if is_torch(arrays[0]):
-        from diffhist._torch import vjp as bridge
+        from diffhist._backends.torch import vjp as bridge
 
         return bridge(fun, *arrays, **parameters)
     if is_jax(arrays[0]):

@@ -22,8 +22,8 @@ import array_api_compat.torch as xp
 import torch
 import triton
 
-from diffhist import _triton_kernels as kernels
-from diffhist._kernel import Axis, depth, fold, unfold
+from diffhist._evaluation import triton_kernels as kernels
+from diffhist._evaluation.kernel import Axis, depth, fold, unfold
 
 MOST_TAPS = {1: 512, 2: 32}  # by number of axes; a wider kernel is left to array code
 PARTIAL = 1 << 26  # elements of the windows' tables that are alive at once

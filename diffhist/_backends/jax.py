@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.experimental
 
-from diffhist._autodiff import Call
+from diffhist._backends.primitive import Call
 
 
 @contextlib.contextmanager

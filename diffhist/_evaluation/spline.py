@@ -13,7 +13,7 @@ import array_api_compat.numpy
 import numpy as np
 
 from diffhist._array import Array, constant, device, index_dtype
-from diffhist._kernel import Axis, coordinate, depth, edges, fold, mirrored, unfold
+from diffhist._evaluation.kernel import Axis, coordinate, depth, edges, fold, mirrored, unfold
 
 
 class Spline:

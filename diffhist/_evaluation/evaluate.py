@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from diffhist._array import Array, accumulator_dtype, compiler, device, kernels, scatter_add, take
-from diffhist._kernel import Axis, Band, dense, depth
-from diffhist._spline import Spline
+from diffhist._evaluation.kernel import Axis, Band, dense, depth
+from diffhist._evaluation.spline import Spline
 
 CHUNK = 1 << 20  # elements of the temporaries that are alive at once
 TABLE = 3 << 19  # elements of the largest grid of splines
