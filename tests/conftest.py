@@ -79,35 +79,3 @@ def hues():
         name: np.ascontiguousarray(color.rgb2hsv(getattr(data, name)()[i : i + 256 : 2, j : j + 256 : 2])[..., 0])
         for name, (i, j) in corners.items()
     }
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    """Twelve small pictures, to be read alone."""
-    from runs import make_pictures
-
-    return make_pictures(tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture
-def files(tmp_path):
-    """A folder with source.png, 64 x 48, and target.png, 40 x 40."""
-    from PIL import Image
-    from scenes import scene
-
-    Image.fromarray(scene(0)).save(tmp_path / "source.png")
-    Image.fromarray(scene(1, 40, 40)).save(tmp_path / "target.png")
-    return tmp_path
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    """A server to download from, and a cache of its own."""
-    pytest.importorskip("tqdm")
-    import shops
-
-    monkeypatch.setenv("HUENET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(shops.download, "PAUSE", 0.0)
-    with shops.opened() as opened:
-        yield opened

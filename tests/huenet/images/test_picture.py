@@ -15,9 +15,9 @@ from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 from scenes import GREEN, hsv_of, plain, scene
 
+from huenet import transfer
 from huenet.images.picture import Picture, read_picture, write_picture
 from huenet.transfer import recolor
-from huenet.transfer import recoloring as transfer
 
 command = partial(status, transfer.main)
 error_of = partial(refusal, transfer.main)

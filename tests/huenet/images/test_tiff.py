@@ -13,8 +13,8 @@ import tifffile
 from commands import refusal
 from scenes import scene
 
+from huenet import transfer
 from huenet.images.picture import read_picture
-from huenet.transfer import recoloring as transfer
 
 error_of = partial(refusal, transfer.main)
 DEEP = scene(0, dtype=np.uint16)
