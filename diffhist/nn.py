@@ -22,6 +22,9 @@ _PROBE = torch.zeros(1, device="cpu")  # given to the functions once, so that th
 
 
 class _HistogramLoss(nn.Module):
+    options: dict[str, Any]
+    reduction: str
+
     def __init__(self, options: dict[str, Any], reduction: str):
         super().__init__()
         if reduction not in REDUCTIONS:

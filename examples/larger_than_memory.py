@@ -9,7 +9,6 @@ Here a file of 256 MB is equalised by one step of descent while the process may 
 (Limits on memory are for Linux; the file is a temporary one.)
 """
 
-import resource
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,6 +51,8 @@ def gradient(pixels: np.ndarray, slope: np.ndarray) -> np.ndarray:
 
 def allow(more: int) -> None:
     """Let this process have ``more`` bytes of memory than it has now."""
+    import resource  # not on Windows
+
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, resource.RLIM_INFINITY))
 

@@ -49,6 +49,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("posix") and not hasattr(os, "fork"):
+        pytest.skip("for POSIX systems")
+
+
 @pytest.fixture(params=LIBRARIES)
 def xp(request):
     return load(request.param)

@@ -101,6 +101,7 @@ def test_nested_hidden_and_other_files(tmp_path):
     assert record["skipped"] == {}
 
 
+@pytest.mark.posix
 def test_links(tmp_path):
     folder_of(tmp_path / "real", 5)
     (tmp_path / "data").mkdir()
@@ -197,7 +198,8 @@ def test_folders_that_cannot_be_used(tmp_path):
     one_line(tmp_path, "3 readable images found, at least 4")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root opens every folder")
+@pytest.mark.posix
+@pytest.mark.skipif("os.geteuid() == 0", reason="root opens every folder")
 def test_closed_folder_is_listed(tmp_path):
     folder_of(tmp_path, 5)
     (tmp_path / "closed").mkdir(mode=0)

@@ -38,6 +38,7 @@ def test_workers_find_what_one_process_finds(folder, run, tmp_path):
             assert two[number][method] == pytest.approx(values, abs=2e-3), method
 
 
+@pytest.mark.posix
 def test_a_killed_evaluation_goes_on(folder, run):
     arguments = [sys.executable, "-m", "huenet.evaluate", str(run), "--data", str(folder), "--pairs", "20"]
     process = subprocess.Popen(
@@ -58,7 +59,7 @@ def test_a_killed_evaluation_goes_on(folder, run):
     assert len(read_rows(run / "evaluation")) == 20
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+@pytest.mark.posix
 def test_a_killed_evaluation_leaves_no_process_behind(folder, run):
     arguments = [sys.executable, "-m", "huenet.evaluate", str(run), "--data", str(folder), "--pairs", "100"]
     reader, writer = os.pipe()  # open as long as one of them lives

@@ -191,12 +191,17 @@ def test_missing_folder_and_pipe(tmp_path):
         read_image(tmp_path / "absent.jpg")
     with pytest.raises(ImageError, match="not a regular file"):
         read_image(tmp_path)
+
+
+@pytest.mark.posix
+def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(ImageError, match="not a regular file"):
         read_image(tmp_path / "pipe.jpg")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.posix
+@pytest.mark.skipif("os.geteuid() == 0", reason="root reads everything")
 def test_unreadable(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(corners()).save(path)

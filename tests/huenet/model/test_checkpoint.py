@@ -80,6 +80,7 @@ def test_random_numbers_go_on():
 
 
 @pytest.mark.slow
+@pytest.mark.posix
 def test_a_loadable_checkpoint_survives_every_kill(tmp_path):
     path = tmp_path / "c.safetensors"
     rng, last = random.Random(0), 0
@@ -98,6 +99,7 @@ def test_a_loadable_checkpoint_survives_every_kill(tmp_path):
     assert last >= 1
 
 
+@pytest.mark.posix
 def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path):
     """A limit on the size of files stands for the full disk."""
     path = tmp_path / "c.safetensors"
@@ -121,6 +123,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(tmp_path):
     assert os.listdir(tmp_path) == ["c.safetensors"]
 
 
+@pytest.mark.posix
 def test_others_can_read_what_they_could_read_of_any_new_file(tmp_path):
     (tmp_path / "plain").touch()
     checkpoint.save(tmp_path / "c.safetensors", {"a": torch.ones(1)}, {})

@@ -230,6 +230,7 @@ def test_a_checkpoint_that_is_cut_off_is_one_line(out, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_exits(folder, tmp_path, number):
     out = tmp_path / "run"
@@ -248,6 +249,7 @@ def test_a_signal_saves_and_exits(folder, tmp_path, number):
 
 
 @pytest.mark.slow
+@pytest.mark.posix
 def test_a_second_ctrl_c_ends_at_once(folder, tmp_path):
     out = tmp_path / "run"
     slow = command(folder, out, "--size", 256, "--width", 32, "--batch-size", 32, "--steps", 1000)
@@ -271,6 +273,7 @@ def test_a_second_ctrl_c_ends_at_once(folder, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.posix
 def test_a_signal_to_torchrun_saves_at_once(folder, tmp_path):
     """It kills after 30 seconds: nobody waits for the next line of metrics. Then both go on, exactly."""
     out = tmp_path / "run"

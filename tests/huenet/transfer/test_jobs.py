@@ -50,6 +50,7 @@ def test_results_may_go_above_the_folder_that_is_read(tree):
     assert jobs == [Job(tree / "in/b/c.JPG", tree / "t.png", tree / "c.JPG")]
 
 
+@pytest.mark.posix
 def test_what_is_read_is_never_written(tree):
     a, t = tree / "in/a.png", tree / "t.png"
     (tree / "link.png").symlink_to(a)

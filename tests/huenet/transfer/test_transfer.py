@@ -155,8 +155,7 @@ def test_one_line_for_every_wrong_input(files, capsys):
     (files / "cut.png").write_bytes(source.read_bytes()[:-300])
     (files / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     tifffile.imwrite(files / "float.tif", np.full((8, 8, 3), np.nan, np.float32), photometric="rgb")
-    os.mkfifo(files / "pipe.png")
-    for name in ("text.png", "empty.png", "cut.png", "cut.jpg", "float.tif", "pipe.png", "missing.png"):
+    for name in ("text.png", "empty.png", "cut.png", "cut.jpg", "float.tif", "missing.png"):
         assert name in error_of(capsys, files / name, target, "-o", out)
         assert name in error_of(capsys, source, files / name, "-o", out)
     assert "must end in one of .png, .jpg" in error_of(capsys, source, target, "-o", files / "out.gif")
@@ -168,6 +167,13 @@ def test_one_line_for_every_wrong_input(files, capsys):
     options = "--method", "reinhard", "--run", files
     assert "--run is for method huenet, got reinhard" in error_of(capsys, source, target, "-o", out, *options)
     assert not out.exists()
+
+
+@pytest.mark.posix
+def test_a_pipe_is_not_waited_for(files, capsys):
+    os.mkfifo(files / "pipe.png")
+    assert "pipe.png" in error_of(capsys, files / "pipe.png", files / "target.png", "-o", files / "out.png")
+    assert "pipe.png" in error_of(capsys, files / "source.png", files / "pipe.png", "-o", files / "out.png")
 
 
 def test_a_grey_source_is_copied_with_a_note(files, capsys):
@@ -265,6 +271,7 @@ def test_the_console_command_is_the_modules(files, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.posix
 def test_memory_is_bounded(tmp_path):
     """48 megapixels: less than 10 bytes a pixel above what an empty run takes."""
     rng = np.random.default_rng(0)
