@@ -1,4 +1,4 @@
-"""A picture file as it is: every pixel at its depth, transparency, colour profile and EXIF, read, and written again.
+"""A picture file as it is: every pixel at its depth, transparency, profile and metadata, read, and written again.
 
 `huenet.images` reads for training, where everything becomes 8-bit RGB; this module is for pictures that a person gets
 back. Anything wrong with a file is an `ImageError` whose message is one line.
@@ -13,21 +13,30 @@ import io
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError, features
+from PIL.PngImagePlugin import PngInfo
 
 from huenet.images import tiff
+from huenet.images.metadata import Metadata, fitted, jpeg_segments, png_chunks, read
 from huenet.images.read import FORMATS, ImageError, atomic_open
 
 __all__ = ["OUTPUTS", "Picture", "in_profile", "pixels_of", "read_picture", "write_picture"]
 
 OUTPUTS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+if features.check("avif"):
+    OUTPUTS[".avif"] = "AVIF"
+COMPRESSION: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+}
 MAX_PIXELS = 100_000_000
-ORIENTATION = 0x0112
 
 
 @dataclass
@@ -36,15 +45,14 @@ class Picture:
 
     pixels: np.ndarray
     profile: bytes | None = None
-    exif: bytes | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 def read_picture(path: str | Path) -> Picture:
     """Read a picture of at most 100 million pixels: the first frame, turned upright as its EXIF says.
 
     8-bit files of any colour mode come as RGB, with alpha where they have transparency; CMYK is converted to sRGB by
-    its profile. PNG and TIFF of 16 bits keep them (other readers hand back the high byte and do not say so). EXIF that
-    is too damaged to be written again is left out.
+    its profile. PNG and TIFF of 16 bits keep them (other readers hand back the high byte and do not say so).
 
     Raises
     ------
@@ -58,9 +66,7 @@ def read_picture(path: str | Path) -> Picture:
         with warnings.catch_warnings():
             # of a bomb, from below the size that is allowed here; of EXIF and TIFF tags that are slightly off
             warnings.simplefilter("ignore")
-            picture, orientation = _read(Path(path))
-        picture.pixels = _upright(picture.pixels, orientation)
-        return picture
+            return _read(Path(path))
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -77,7 +83,7 @@ def write_picture(path: str | Path, picture: Picture) -> None:
     """Write a picture in the format of the path's suffix; it appears whole or not at all.
 
     16 bits go into PNG and TIFF. JPEG (quality 95, full-resolution colour) and WebP (quality 95) hold 8, and JPEG no
-    transparency.
+    transparency. Metadata that the format does not hold are left out, with a warning.
 
     Raises
     ------
@@ -85,10 +91,12 @@ def write_picture(path: str | Path, picture: Picture) -> None:
         The format cannot hold the picture, or the file cannot be written.
     """
     kind = OUTPUTS[Path(path).suffix.lower()]
+    metadata, lost = fitted(picture.metadata, kind)
+    picture = replace(picture, metadata=metadata)
     try:
         with atomic_open(path, "w+b") as file:
             if kind == "TIFF":
-                tiff.write(file, picture.pixels, profile=picture.profile, exif=picture.exif)
+                tiff.write(file, picture.pixels, profile=picture.profile, metadata=metadata)
             elif kind == "PNG" and picture.pixels.dtype == np.uint16:
                 _write_png_16(file, picture)
             else:
@@ -96,6 +104,8 @@ def write_picture(path: str | Path, picture: Picture) -> None:
     except (OSError, ValueError, struct.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise ImageError(path, f"cannot be written: {reason}") from error
+    if lost:
+        warnings.warn(f"left out: {'; '.join(lost)}", stacklevel=2)
 
 
 def in_profile(rgb: np.ndarray, profile: bytes | None, wanted: bytes | None) -> np.ndarray:
@@ -122,31 +132,18 @@ def pixels_of(image: Image.Image) -> tuple[np.ndarray, bytes | None]:
     return _array(image), profile
 
 
-def _read(path: Path) -> tuple[Picture, int]:
+def _read(path: Path) -> Picture:
     with Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(path, f"{image.width} x {image.height} pixels are more than the 100 million allowed")
-        exif, orientation = _exif(image)
         depth = _depth(path, image)
         if depth > 8 and depth != 16:
             raise ImageError(path, f"{depth} bits a sample; 8 and 16 are read")
         pixels, profile = pixels_of(image) if depth <= 8 else _deep_pixels(path, image)
-    return Picture(pixels, profile, exif), orientation
-
-
-def _exif(image: Image.Image) -> tuple[bytes | None, int]:
-    """What can be written again of the EXIF, for the picture turned upright; and how it is turned."""
-    orientation = 1
-    try:
-        exif = image.getexif()
-        orientation = exif.get(ORIENTATION, 1)
-        for tag in tiff.LAYOUT & set(exif):
-            del exif[tag]
-        if ORIENTATION in exif:
-            exif[ORIENTATION] = 1
-        return exif.tobytes() if len(exif) else None, orientation
-    except Exception:  # damaged EXIF around good pixels; Pillow raises whatever the damage leads to
-        return None, orientation
+        metadata = read(path, image)
+    if image.format != "TIFF" or depth > 8:  # those, Pillow has turned
+        pixels = _upright(pixels, metadata.orientation)
+    return Picture(pixels, profile, metadata.upright())
 
 
 def _array(image: Image.Image) -> np.ndarray:
@@ -226,15 +223,22 @@ def _write_8(file: IO[bytes], kind: str, picture: Picture) -> None:
         if pixels[..., 3].min() < 255:
             raise ValueError("JPEG holds no transparency; choose .png, .webp or .tif")
         pixels = np.ascontiguousarray(pixels[..., :3])
+    metadata = picture.metadata
     options: dict[str, Any] = {
-        "PNG": {},
-        "JPEG": {"quality": 95, "subsampling": 0},
-        "WEBP": {"quality": 95},
-    }[kind]
-    if picture.profile:
-        options["icc_profile"] = picture.profile
-    if picture.exif:
-        options["exif"] = picture.exif
+        "icc_profile": picture.profile,
+        "exif": metadata.exif,
+        "xmp": metadata.xmp,
+        "dpi": metadata.dpi,
+        **COMPRESSION[kind],
+    }
+    if kind == "PNG":
+        options["pnginfo"] = PngInfo()
+        for chunk in png_chunks(metadata):
+            options["pnginfo"].add(*chunk)
+    if kind == "JPEG":
+        options["extra"] = jpeg_segments(metadata)
+        options["exif"] = b"Exif\0\0" + metadata.exif if metadata.exif else None
+    options = {name: value for name, value in options.items() if value is not None}
     Image.fromarray(pixels).save(file, kind, **options)
 
 
@@ -246,8 +250,14 @@ def _write_png_16(file: IO[bytes], picture: Picture) -> None:
     file.write(data[:header])
     if picture.profile:
         file.write(_chunk(b"iCCP", b"profile\0\0" + zlib.compress(picture.profile)))
-    if picture.exif:
-        file.write(_chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0")))
+    metadata = picture.metadata
+    if metadata.dpi:
+        across, down = (round(value / 0.0254) for value in metadata.dpi)
+        file.write(_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))  # pixels a metre
+    if metadata.exif:
+        file.write(_chunk(b"eXIf", metadata.exif))
+    for chunk in png_chunks(metadata):
+        file.write(_chunk(*chunk))
     file.write(data[header:])
 
 

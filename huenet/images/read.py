@@ -26,9 +26,25 @@ from huenet.images import tiff
 __all__ = ["FORMATS", "MACHINE", "SUFFIXES", "ImageError", "atomic_open", "read_image", "read_square", "square"]
 
 # Formats that Pillow decodes by itself. The rest stays shut: EPS would start Ghostscript on a stranger's file.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 SUFFIXES = frozenset(
-    (".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+    (
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    )
 )
 ORIENTATION = 274  # the EXIF tag; `ImageOps.exif_transpose` also writes the EXIF anew, and fails on tags that it cannot
 UPRIGHT = {

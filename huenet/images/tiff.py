@@ -1,4 +1,4 @@
-"""TIFF where Pillow falls short: 16 bits a sample read as they are, and 16-bit colour, EXIF and deflate written."""
+"""TIFF where Pillow falls short: 16 bits a sample read as they are, and metadata, 16 bits and deflate written."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import huenet._extra  # noqa: F401  # isort: skip
 
 import math
 import os
+import struct
 import zlib
 from typing import IO
 
 import numpy as np
 import tifffile
-from PIL import Image, TiffImagePlugin, TiffTags
 
-__all__ = ["LAYOUT", "kind_of", "read_deep", "write"]
+from huenet.images import exif
+from huenet.images.metadata import IPTC, IPTC_RESOURCE, LAYOUT, RESOURCES, XMP, Metadata, resources
 
-SUB_IFDS = (0x8769, 0x8825)  # Exif and GPS
-# What a TIFF says of its own layout, which Pillow lists among the EXIF: sizes, strips, tiles, samples, XMP, ICC
-LAYOUT = {*range(254, 263), 266, 273, 277, 278, 279, 284, 317, *range(320, 326), 330, 338, 339, 347, 700, 34675}
+__all__ = ["kind_of", "read_deep", "write"]
+
+PROFILE = 0x8773
 MOST_SAMPLES = 400_000_000  # in one page, or one tile of it: RGBA of the largest pictures that are read
 BAND = 256  # rows that are worked on at a time
 
@@ -65,28 +66,44 @@ def read_deep(path: str | os.PathLike[str]) -> np.ndarray:
     return pixels[..., : colours + (extra in ("ASSOCALPHA", "UNASSALPHA"))]
 
 
-def write(file: IO[bytes], pixels: np.ndarray, *, profile: bytes | None = None, exif: bytes | None = None) -> None:
-    """Write RGB or RGBA of 8 or 16 bits (H, W, 3 or 4): deflated strips after a directory of Pillow's."""
+def write(file: IO[bytes], pixels: np.ndarray, *, profile: bytes | None = None, metadata: Metadata) -> None:
+    """Write RGB or RGBA of 8 or 16 bits (H, W, 3 or 4): its EXIF block, deflated strips, and a directory behind them.
+
+    So nothing in the block moves, and no more than a strip is in memory.
+    """
     height, width, channels = pixels.shape
     rows = max(1, 2**18 // width)
-    samples = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
-    strips = [zlib.compress(samples[i : i + rows].data, 6) for i in range(0, height, rows)]
-    lengths = [len(strip) for strip in strips]
-    starts = np.cumsum([0, *lengths[:-1]]).tolist()
-    ifd = TiffImagePlugin.ImageFileDirectory_v2()
-    ifd.tagtype[273] = ifd.tagtype[279] = TiffTags.LONG
-    if exif:
-        tags = Image.Exif()
-        tags.load(exif)
-        for tag, value in tags.items():
-            ifd[tag] = dict(tags.get_ifd(tag)) if tag in SUB_IFDS else value
-    ifd[256], ifd[257], ifd[258], ifd[259] = width, height, (8 * samples.itemsize,) * channels, 8  # deflate
-    ifd[262], ifd[277], ifd[278] = 2, channels, rows  # RGB
-    ifd[273], ifd[279] = tuple(starts), tuple(lengths)  # Pillow adds the directory's own length to the starts
-    if channels == 4:
-        ifd[338] = 2  # alpha that is not multiplied into the colours
-    if profile:
-        ifd[34675] = profile
-    ifd.save(file)
-    for strip in strips:
-        file.write(strip)
+    block = metadata.exif or exif.EMPTY["<"]
+    order = exif.order_of(block)
+    file.write(block)
+    starts, lengths = [], []
+    for top in range(0, height, rows):
+        band = np.ascontiguousarray(pixels[top : top + rows], f"{order}u{pixels.itemsize}")
+        strip = zlib.compress(band.data, 6)
+        starts.append(file.tell())
+        lengths.append(file.write(strip))
+
+    def numbers(kind: int, *values: int) -> exif.Tag:
+        return exif.Tag(kind, struct.pack(f"{order}{len(values)}{'H' if kind == exif.SHORT else 'I'}", *values))
+
+    changes: dict[int, exif.Tag | None] = {
+        **dict.fromkeys(LAYOUT),
+        256: numbers(exif.LONG, width),
+        257: numbers(exif.LONG, height),
+        258: numbers(exif.SHORT, *[8 * pixels.itemsize] * channels),
+        259: numbers(exif.SHORT, 8),  # deflate
+        262: numbers(exif.SHORT, 2),  # RGB
+        273: numbers(exif.LONG, *starts),
+        277: numbers(exif.SHORT, channels),
+        278: numbers(exif.LONG, rows),
+        279: numbers(exif.LONG, *lengths),
+        338: numbers(exif.SHORT, 2) if channels == 4 else None,  # alpha that is not multiplied into the colours
+    }
+    photoshop = metadata.photoshop or b""
+    iptc = b"".join(data for number, data, _ in resources(photoshop) if number == IPTC_RESOURCE)
+    for tag, data in ((XMP, metadata.xmp), (RESOURCES, photoshop), (IPTC, iptc), (PROFILE, profile)):
+        changes[tag] = exif.Tag(exif.BYTE if tag in (XMP, RESOURCES) else exif.UNDEFINED, data) if data else None
+    tail, first = exif.appendix(block, changes, file.tell())
+    file.write(tail)
+    file.seek(4)
+    file.write(struct.pack(order + "I", first))

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         jobs = plan(options.source, options.target, options.out, mask=options.mask, force=options.force)
         settings = settings_of(options.method, options.run, options.strength, options.smooth, options.seed)
         mask = None if options.mask is None else mask_of(read_picture(options.mask).pixels)
-        skipped = _run(jobs, mask, settings, options.force)
+        skipped = _run(jobs, mask, settings, force=options.force, strip=options.strip_metadata)
     except (ImageError, JobError, TransferError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
@@ -45,9 +45,9 @@ def _parser() -> Parser:
     parser = Parser(
         prog="huenet transfer",
         description="Paint SOURCE with the colours of TARGET. Shapes and light stay; hues change.\n"
-        "Any size up to 100 megapixels. Depth (8 or 16 bits), EXIF, colour profile and\n"
-        "transparency are kept; a TARGET in another colour profile is converted to\n"
-        "SOURCE's. Nothing is overwritten without --force.",
+        "Any size up to 100 megapixels. Depth (8 or 16 bits), colour profile, transparency\n"
+        "and metadata (EXIF, XMP, IPTC, resolution, comments) are kept; a TARGET in another\n"
+        "colour profile is converted to SOURCE's. Nothing is overwritten without --force.",
         epilog="methods:\n"
         "  huenet     a trained network, which sees where a colour lies; seconds\n"
         "  optimize   gradient descent of the paper's losses on this pair; about a second\n"
@@ -84,11 +84,17 @@ def _parser() -> Parser:
         "surface comes out in several colours (default: 8)",
     )  # fmt: skip
     add("--force", action="store_true", help="replace what exists at OUT; SOURCE and TARGET are never replaced")
+    add(
+        "--strip-metadata", action="store_true",
+        help="write pixels and colour profile alone: no EXIF, place, XMP, IPTC, resolution, comments and texts",
+    )  # fmt: skip
     add("--seed", type=int, default=0, metavar="N", help="of the dithering that keeps bands away (default: 0)")
     return parser
 
 
-def _run(jobs: list[Job], mask: np.ndarray | None, settings: Settings, force: bool) -> list[str]:
+def _run(
+    jobs: list[Job], mask: np.ndarray | None, settings: Settings, *, force: bool = False, strip: bool = False
+) -> list[str]:
     """Do the work; among several pictures a bad file costs itself alone, and why is returned."""
     shared = read_picture(jobs[0].target) if len({job.target for job in jobs}) == 1 else None
     skipped = []
@@ -98,9 +104,11 @@ def _run(jobs: list[Job], mask: np.ndarray | None, settings: Settings, force: bo
             with warnings.catch_warnings(record=True) as notes:
                 warnings.simplefilter("always")
                 recolor_picture(source, target, mask, settings)
-            if job.out.exists() and not force:
-                raise ImageError(job.out, "has appeared meanwhile; --force replaces")
-            write_picture(job.out, source)
+                if strip:
+                    source.metadata = source.metadata.stripped()
+                if job.out.exists() and not force:
+                    raise ImageError(job.out, "has appeared meanwhile; --force replaces")
+                write_picture(job.out, source)
         except ImageError as error:
             if len(jobs) == 1:
                 raise
