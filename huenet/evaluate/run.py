@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(parser.parse_args(argv))
     try:
         results = evaluate(**options)
-    except (CheckpointError, ConfigError, DataError, EvaluationError) as error:
+    except (CheckpointError, ConfigError, DataError, EvaluationError, FloatingPointError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(130, "stopped; the same command goes on from here\n")
@@ -95,7 +95,7 @@ def evaluate(
 
     Raises
     ------
-    CheckpointError, ConfigError, DataError, EvaluationError
+    CheckpointError, ConfigError, DataError, EvaluationError, FloatingPointError
         Each with one line that says what to do.
     """
     for name, value in (("workers", workers), ("seed", seed)):

@@ -11,6 +11,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
         The disk is full or the folder cannot be written to. What was at `path` is still there.
     """
     owned = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    _replace(path, lambda temporary: save_file(owned, temporary, {"meta": json.dumps(meta)}))
+    header = {"meta": json.dumps(meta), "checksum": _checksum(owned)}
+    _replace(path, lambda temporary: save_file(owned, temporary, header))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -64,12 +66,16 @@ def load(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tens
     Raises
     ------
     CheckpointError
-        There is no such file, or it is no checkpoint of this program.
+        There is no such file, or it is no checkpoint of this program, or a byte of it is not what was written.
     """
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            meta = json.loads((file.metadata() or {})["meta"])
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 - not a dict
+            header = file.metadata() or {}
+            meta = json.loads(header["meta"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if "checksum" in header and header["checksum"] != _checksum(tensors):
+            raise ValueError("damaged: not the numbers that were written")
+        return tensors, meta
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} is not a readable checkpoint ({_line(error)}); choose another run") from error
 
@@ -106,6 +112,15 @@ def set_rng(states: Mapping[str, Tensor]) -> None:
     torch.set_rng_state(states["cpu"].cpu())
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"].cpu())
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Of names and bytes: safetensors has none, and a wrong bit in a weight is a picture in wrong colours."""
+    total = 0
+    for name in sorted(tensors):
+        data = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        total = zlib.crc32(data, zlib.crc32(name.encode(), total))
+    return f"{total:08x}"
 
 
 def _replace(path: Path, write: Any) -> None:

@@ -30,7 +30,7 @@ def load_generator(run: str | Path = SHIPPED, device: str | torch.device = "cpu"
     Raises
     ------
     CheckpointError
-        `run` holds no weights, or they are damaged, or of another configuration than they say.
+        `run` holds no weights, or they are damaged, no numbers, or of another configuration than they say.
     """
     path = weights(run)
     if not path.is_file():
@@ -45,6 +45,9 @@ def load_generator(run: str | Path = SHIPPED, device: str | torch.device = "cpu"
     except (ConfigError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} does not fit the configuration it names: {reason}") from error
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds weights that are infinite or NaN; choose another run")
     return generator.eval().requires_grad_(False), config
 
 
@@ -78,7 +81,7 @@ def output_hue(generator: Generator, source: np.ndarray, target: np.ndarray) -> 
     """The generator's hue (H, W) for one pair, HSV (3, H, W) with sides that are multiples of its training size."""
     device = next(generator.parameters()).device
     pair = (torch.from_numpy(hsv.astype(np.float32))[None].to(device) for hsv in (source, target))
-    return generator(*pair)[0].cpu().numpy()
+    return _finite(generator(*pair)[0].cpu().numpy())
 
 
 @torch.no_grad()
@@ -87,4 +90,13 @@ def output_grid(generator: Generator, source: np.ndarray, target: np.ndarray) ->
     device = next(generator.parameters()).device
     pair = (torch.from_numpy(hsv.astype(np.float32))[None].to(device) for hsv in (source, target))
     moves, grid = generator.field(*pair)
-    return join(moves[0].cpu().numpy(), grid[0].permute(1, 2, 0).cpu().numpy())
+    return _finite(join(moves[0].cpu().numpy(), grid[0].permute(1, 2, 0).cpu().numpy()))
+
+
+def _finite(output: np.ndarray) -> np.ndarray:
+    """The output; FloatingPointError where it is no picture: finite weights, but absurd ones, lead there."""
+    if not np.isfinite(output).all():
+        raise FloatingPointError(
+            "the network's output is infinite or NaN; its weights are of no use, choose another run"
+        )
+    return output

@@ -111,6 +111,11 @@ def apply_map(
     """Change a picture in place, tile by tile, mixed with what was there by `strength` and `mask`.
 
     Whole numbers are rounded up or down at random, by `seed`: that leaves no bands.
+
+    Raises
+    ------
+    FloatingPointError
+        The map gives what is no colour; part of the picture is changed by then.
     """
     height, width = picture.shape[:2]
     full = _full_scale(picture.dtype)
@@ -124,6 +129,8 @@ def apply_map(
             share = share * _unit(mask[part])[..., None]
         row, column = centres(height, top, top + rows), centres(width, left, left + columns)
         new = rgb + share * (change(rgb, row, column) - rgb)
+        if not np.isfinite(new).all():
+            raise FloatingPointError("the colours found are infinite or NaN; choose another method, or another run")
         if full > 1:
             noise = np.random.default_rng((seed, top, left)).random(new.shape, np.float32)
             # the margin keeps what is whole already, up to rounding, as it is

@@ -125,8 +125,11 @@ def recolor_picture(source: Picture, target: Picture, mask: np.ndarray | None, s
         if not (copy.weights.any() if settings.method == "reinhard" else copy.has_colour()):
             warnings.warn(f"the {name} has no colour: the source stays as it is", stacklevel=3)
             return
-    change = pixel_map(settings.method, small, goal, smooth=settings.smooth, generator=settings.generator)
-    apply_map(source.pixels, change, strength=settings.strength, mask=mask, seed=settings.seed)
+    try:
+        change = pixel_map(settings.method, small, goal, smooth=settings.smooth, generator=settings.generator)
+        apply_map(source.pixels, change, strength=settings.strength, mask=mask, seed=settings.seed)
+    except FloatingPointError as error:
+        raise TransferError(str(error)) from error
 
 
 def _picture(picture: Any, name: str) -> Picture:

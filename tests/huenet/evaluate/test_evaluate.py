@@ -35,6 +35,16 @@ def run(tmp_path):
     return make_run(tmp_path / "run")
 
 
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "weights that are infinite or NaN"), (3e38, "output is")])
+def test_weights_that_are_of_no_use_are_not_measured(run, folder, capsys, value, message):
+    tensors, meta = checkpoint.load(run / MODEL)
+    for tensor in tensors.values():
+        tensor.fill_(value)
+    checkpoint.save(run / MODEL, tensors, meta)
+    assert message in refused(capsys, run, "--data", folder, "--pairs", 2, "--workers", 1)
+    assert not (run / "evaluation" / "results.json").exists()
+
+
 # Pairs
 
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from huenet.model import checkpoint
 from huenet.model.checkpoint import CheckpointError
@@ -52,6 +53,23 @@ def test_what_is_no_checkpoint_is_named(tmp_path, content):
         checkpoint.load(path)
     with pytest.raises(CheckpointError, match="not a readable checkpoint"):
         checkpoint.load(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("where", [0.2, 0.5, 0.999])
+def test_a_wrong_bit_is_found(tmp_path, where):
+    path = tmp_path / "c.safetensors"
+    checkpoint.save(path, {"a": torch.rand(1000), "b": torch.arange(50)}, {"step": 1})
+    data = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(data[:8], "little")
+    data[int(start + where * (len(data) - start))] ^= 0x40
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"c\.safetensors is not a readable checkpoint \(damaged: "):
+        checkpoint.load(path)
+
+
+def test_a_file_without_a_checksum_is_read(tmp_path):
+    save_file({"a": torch.ones(3)}, tmp_path / "c.safetensors", {"meta": '{"step": 1}'})
+    assert checkpoint.load(tmp_path / "c.safetensors")[1] == {"step": 1}
 
 
 def test_optimizer_goes_on_as_if_it_had_never_stopped():

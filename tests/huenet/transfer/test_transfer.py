@@ -249,6 +249,27 @@ def test_networks_that_cannot_be_used_get_one_line(files, run, capsys):
     assert not (files / "out.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("nan"), "holds weights that are infinite or NaN; choose another run"),
+        (float("inf"), "holds weights that are infinite or NaN; choose another run"),
+        (3e38, "the network's output is infinite or NaN"),
+    ],
+)
+def test_weights_that_are_of_no_use_write_no_picture(files, run, capsys, value, message):
+    from huenet.model import checkpoint
+    from huenet.model.checkpoint import MODEL
+
+    tensors, meta = checkpoint.load(run / MODEL)
+    for tensor in tensors.values():
+        tensor.fill_(value)
+    checkpoint.save(run / MODEL, tensors, meta)
+    out = files / "out.png"
+    assert message in error_of(capsys, files / "source.png", files / "target.png", "-o", out, "--run", run)
+    assert not out.exists()
+
+
 # The console command
 
 
