@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-needed = ("torch", "PIL", "skimage", "scipy", "matplotlib", "tqdm", "safetensors", "tifffile")
+needed = ("torch", "PIL", "skimage", "scipy", "matplotlib", "textalloc", "jinja2", "tqdm", "safetensors", "tifffile")
 missing = [name for name in needed if find_spec(name) is None]
 if missing:
     message = f"huenet needs {', '.join(missing)}: pip install 'diffhist[huenet]'"

@@ -12,7 +12,7 @@ import numpy as np
 from huenet.evaluate.measures import FIGURES, METHODS, WIDTHS
 from huenet.evaluate.summary import AXES
 
-__all__ = ["PAPER", "comparison", "latex", "markdown", "notes", "past", "table1", "table1_csv", "text"]
+__all__ = ["PAPER", "comparison", "decimal", "latex", "markdown", "notes", "past", "table1", "table1_csv", "text"]
 
 # Table 1 of the paper, its seven pairs
 PAPER = np.array(
@@ -176,13 +176,18 @@ def past(results: Mapping[str, Any]) -> list[str]:
             sentences.append(
                 f"At the network's {distance}, {results['methods']['huenet'][key]['mean']:.3f}, {family} transport of "
                 f"the right width has an incoherence of {found['curve']:.4f} and the network {abs(found['mean']):.4f} "
-                f"{more} (difference, 95%: {found['low']:+.4f} to {found['high']:+.4f})."
+                f"{more} (difference, 95%: {decimal(found['low'], 4, '+')} to {decimal(found['high'], 4, '+')})."
             )
         else:
             sentences.append(
                 f"No {family} transport smoothed over {WIDTHS[0]} to {WIDTHS[-1]} bins has the network's {distance}."
             )
     return sentences
+
+
+def decimal(value: float, digits: int, sign: str = "") -> str:
+    """A figure with so many digits; what rounds to zero is zero, never "-0.0000"."""
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
 
 
 def _columns(bins: str) -> list[tuple[str, str]]:
@@ -203,7 +208,7 @@ def _digits(figure: str) -> int:
 def _mean(cell: Mapping[str, float] | None, *, digits: int = 3, short: bool = False) -> str:
     if cell is None:
         return ""
-    low, mean, high = (f"{cell[name]:.{digits}f}" for name in ("low", "mean", "high"))
+    low, mean, high = (decimal(cell[name], digits) for name in ("low", "mean", "high"))
     return mean if short else f"{mean} [{low}, {high}]"
 
 

@@ -7,10 +7,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from tqdm import tqdm
@@ -22,8 +19,7 @@ from huenet.evaluate.folder import EvaluationError, read_pairs, read_pictures, r
 from huenet.evaluate.run import folder_of, load_runs, settings
 from huenet.model.checkpoint import CheckpointError
 from huenet.model.inference import SHIPPED
-from huenet.report import svg
-from huenet.report.sections import SECTIONS, Evidence
+from huenet.report.sections import SECTIONS, TEMPLATES, Evidence, render
 
 __all__ = ["main", "report"]
 
@@ -73,9 +69,8 @@ def report(
     if out.is_dir() or (out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace")[:400]):
         raise EvaluationError(f"{out} is not an earlier report; name another -o")
     evidence = _evidence(Path(run or SHIPPED), Path(evaluation or folder_of(run) / "evaluation"), data)
-    body = "\n".join(section(evidence) for section in tqdm(SECTIONS, desc="report", unit="section", disable=None))
-    template = Template(resources.files("huenet.report").joinpath("report.html").read_text(encoding="utf-8"))
-    write(out, template.substitute(title=escape(f"Hue-Net: {evidence.run}"), hues=svg.HUES, body=body))
+    sections = (render(section, evidence) for section in tqdm(SECTIONS, desc="report", unit="section", disable=None))
+    write(out, TEMPLATES.get_template("report.html").render(run=evidence.run, sections=sections))
     return out
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -16,7 +18,7 @@ from huenet.color import chroma, hsv_to_rgb
 from huenet.config import Config
 from huenet.metrics import hue_emd, hue_histogram
 
-__all__ = ["curves", "panels", "sample_grid"]
+__all__ = ["curves", "histograms", "lines", "panels", "sample_grid"]
 
 HUE_BINS = 90
 COLUMNS = ("source", "target", "output", "source hue", "target hue", "output hue", "hue, weighted by chroma")
@@ -48,27 +50,47 @@ def sample_grid(source: np.ndarray, target: np.ndarray, output: np.ndarray, titl
             axis.imshow(_picture(full))
         for axis in row[:6]:
             axis.set_axis_off()
-        _histograms(row[6], pictures)
+        _distances(row[6], pictures)
     for axis, name in zip(axes[0], COLUMNS, strict=True):
         axis.set_title(name, fontsize=8)
     figure.suptitle(title, fontsize=9)
     return figure
 
 
+@rc_context({"font.size": 7})
 def curves(records: Sequence[dict[str, Any]], config: Config) -> Figure:
     """The terms of the loss and the validation figures over steps; see `panels`."""
     drawn = panels(records, config)
     figure = _figure(4.2 * len(drawn), 3.2)
-    for axis, (heading, lines) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn.items(), strict=True):
-        for name, points in lines.items():
-            steps, values = zip(*points, strict=True)
-            axis.plot(steps, values, label=name, linewidth=1, marker="." if heading.startswith("validation") else "")
+    for axis, (heading, found) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn.items(), strict=True):
+        lines(axis, found)
         axis.set_title(heading, fontsize=9)
-        axis.set_xlabel("step", fontsize=8)
-        axis.set_ylim(0, 1.05 * axis.dataLim.y1)
-        axis.tick_params(labelsize=7)
-        axis.legend(fontsize=7)
     return figure
+
+
+def lines(axis: Axes, curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    """Named lines over steps, from 0 up."""
+    for name, points in curves.items():
+        few = len(points) < 20  # a line of one point would not be drawn
+        axis.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1, marker="." if few else "")
+    axis.set_xlabel("step")
+    axis.set_ylim(bottom=0)
+    axis.legend()
+
+
+def histograms(axis: Axes, hists: Sequence[np.ndarray]) -> None:
+    """Hue histograms of source, target and output above a strip of the hues themselves."""
+    source, target, output = hists
+    bins = len(source)
+    centres, edges = (np.arange(bins) + 0.5) / bins, np.linspace(0, 1, bins + 1)
+    axis.stairs(target, edges, fill=True, color="0.8", label="target")
+    axis.stairs(source, edges, baseline=None, color="tab:blue", linewidth=1.0, label="source")
+    axis.stairs(output, edges, baseline=None, color="black", linewidth=1.2, label="output")
+    # one hue of a flat picture would flatten all the rest; pictures without chroma have nothing to show
+    top = max([1e-3, *(np.quantile(hist, 0.99) * 1.3 for hist in hists)])
+    strip = hsv_to_rgb(np.stack([centres, np.ones(bins), np.ones(bins)])[:, None]).transpose(1, 2, 0)
+    axis.imshow(strip, extent=(0, 1, -0.1 * top, 0), aspect="auto")
+    axis.set(xlim=(0, 1), ylim=(-0.1 * top, top), xticks=[], yticks=[])
 
 
 def panels(records: Sequence[dict[str, Any]], config: Config) -> dict[str, dict[str, list[tuple[int, float]]]]:
@@ -124,22 +146,9 @@ def _picture(hsv: np.ndarray) -> np.ndarray:
     return np.clip(hsv_to_rgb(hsv), 0, 1).transpose(1, 2, 0)
 
 
-def _histograms(axis: Any, pictures: Sequence[np.ndarray]) -> None:
-    """Hue histograms of source, target and output above a strip of the hues themselves."""
-    centres = (np.arange(HUE_BINS) + 0.5) / HUE_BINS
-    hists = [hue_histogram(p[0], chroma(p), bins=HUE_BINS) for p in pictures]
-    source, target, output = hists
-    axis.fill_between(centres, target, step="mid", color="0.8", label="target")
-    axis.step(centres, source, where="mid", color="tab:blue", linewidth=0.7, label="source")
-    axis.step(centres, output, where="mid", color="black", linewidth=1.0, label="output")
-    # one hue of a flat picture would flatten all the rest; pictures without chroma have nothing to show
-    top = max([1e-3, *(np.quantile(hist, 0.99) * 1.3 for hist in hists)])
-    strip = hsv_to_rgb(np.stack([centres, np.ones(HUE_BINS), np.ones(HUE_BINS)])[:, None]).transpose(1, 2, 0)
-    axis.imshow(strip, extent=(0, 1, -0.1 * top, 0), aspect="auto")
-    axis.set_xlim(0, 1)
-    axis.set_ylim(-0.1 * top, top)
-    axis.set_xticks([])
-    axis.set_yticks([])
+def _distances(axis: Any, pictures: Sequence[np.ndarray]) -> None:
+    """Hue histograms of a row of the grid, with the distance to the target before and after."""
+    histograms(axis, [hue_histogram(p[0], chroma(p), bins=HUE_BINS) for p in pictures])
     source_hsv, target_hsv, output_hsv = pictures
     weights = [chroma(p) for p in pictures]
     before = hue_emd(source_hsv[0], target_hsv[0], weights[0], weights[1])

@@ -48,6 +48,30 @@ def test_chance_and_ceiling_stand_below_what_they_belong_to(results):
         assert ceiling[1:] == ["", "", *[mean(results, "identity", f"mi_{bins}")] * 3]
 
 
+@pytest.mark.parametrize(
+    ("value", "digits", "sign", "shown"),
+    [
+        (-0.00004, 4, "+", "+0.0000"),
+        (-0.0, 3, "", "0.000"),
+        (-0.00006, 4, "+", "-0.0001"),
+        (0.12345, 3, "", "0.123"),
+        (float("nan"), 3, "", "nan"),
+    ],
+)
+def test_zero_has_no_sign_of_less(value, digits, sign, shown):
+    assert tables.decimal(value, digits, sign) == shown
+
+
+def test_no_table_and_no_sentence_has_a_negative_zero(results):
+    for cell in results["past"].values():
+        cell |= {"curve": 0.01, "mean": 0.0, "low": -1e-9, "high": 1e-9}
+    for cell in results["methods"]["huenet"].values():
+        cell |= {"mean": -1e-9, "low": -1e-9}
+    for found in (tables.markdown(results), tables.latex(results), tables.text(results)):
+        assert not re.search(r"-0\.0+\b(?!\d)", found.replace(results["verdict"]["text"], ""))
+    assert "+0.0000 to +0.0000" in tables.markdown(results)
+
+
 def mean(results, method, figure):
     return f"{results['methods'][method][figure]['mean']:.3f}"
 

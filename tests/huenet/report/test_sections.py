@@ -16,15 +16,24 @@ from huenet.color import rgb_to_hsv
 from huenet.config import from_preset
 from huenet.evaluate.measures import FIGURES
 from huenet.evaluate.summary import summarize
-from huenet.report import raster, sections
+from huenet.report import pictures, sections
+from huenet.report.sections import render
 
 NAMES = [f"{i}.png" for i in range(25)]
 
 
-def pictures(html):
+def shown(html):
     """The pictures of a piece of the page, uint8 (H, W, 3), by their descriptions."""
     found = re.findall(r'<img src="data:image/\w+;base64,([^"]+)"[^>]* alt="([^"]+)"', html)
-    return {alt: np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) for data, alt in found}
+    return {alt: decoded(data) for data, alt in found}
+
+
+def decoded(data):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def pixels(picture):
+    return decoded(picture.src.partition("base64,")[2])
 
 
 def hue_and_value(pixels):
@@ -37,7 +46,7 @@ def evidence(monkeypatch, rng):
     """Plain pictures, each of its own hue and value; a network that gives the target's hue, a twelfth further on."""
     monkeypatch.setattr(sections, "output_hue", lambda _, source, target: (target[0] + 1 / 12) % 1)
     hsv = [np.broadcast_to(np.reshape((i / 40, 1, 0.4 + i / 50), (3, 1, 1)), (3, 32, 32)) for i in range(25)]
-    images = {name: raster._pixels(one).transpose(2, 0, 1) for name, one in zip(NAMES, hsv, strict=True)}
+    images = {name: pictures._pixels(one).transpose(2, 0, 1) for name, one in zip(NAMES, hsv, strict=True)}
     rows = []
     for i in range(25):
         row = {}
@@ -60,7 +69,7 @@ def evidence(monkeypatch, rng):
 
 
 def test_marks_say_who_is_reliably_better(evidence):
-    rows = re.findall(r"<tr.*?</tr>", sections.baselines(evidence))
+    rows = re.findall(r"<tr.*?</tr>", render(sections.baselines, evidence))
     # EMD, chroma EMD, relative MI, incoherence, SSIM, L*: less is better in all but two
     marks = {re.search("<td>([^<]+)", row)[1]: re.findall("span class=(up|down)", row) for row in rows[1:]}
     assert marks["plain transport, smooth 8"] == ["up", "up", "down", "up", "down", "up"]
@@ -69,7 +78,7 @@ def test_marks_say_who_is_reliably_better(evidence):
 
 
 def test_the_matrix_has_a_row_for_each_source_and_a_column_for_each_target(evidence):
-    found = pictures(sections.matrix(evidence))
+    found = shown(render(sections.matrix, evidence))
     assert len(found) == 5 + 5 * 6
     labels = [*(f"target {name}" for name in NAMES[1:6])]
     for source in NAMES[:5]:
@@ -81,23 +90,23 @@ def test_the_matrix_has_a_row_for_each_source_and_a_column_for_each_target(evide
 
 
 def test_a_picture_with_itself_shows_what_the_network_turns(evidence):
-    html = sections.itself(evidence)
+    html = render(sections.itself, evidence)
     assert re.findall(r"hue turned by ([\d.]+)°", html) == ["30.0"] * 6
-    found = pictures(html)
+    found = shown(html)
     assert hue_and_value(found["4.png"])[0] == pytest.approx(0.1, abs=0.01)
     assert hue_and_value(found["4.png with itself"])[0] == pytest.approx(0.1 + 1 / 12, abs=0.01)
 
 
 def test_the_worst_pairs_are_the_worst(evidence):
-    shown = [int(i) for i in re.findall(r"<figcaption>(\d+).png with", sections.worst(evidence))]
+    named = [int(i) for i in re.findall(r"<figcaption>(\d+).png with", render(sections.worst, evidence))]
     far = sorted(range(25), key=lambda i: -(i * 7 % 25))[:5]
     rough = [i for i in sorted(range(25), key=lambda i: -(i * 3 % 25)) if i not in far][:5]
-    assert shown == [*far, *rough]
+    assert named == [*far, *rough]
 
 
 def test_a_joint_histogram_has_the_source_across_and_the_other_up():
     hue = np.full((16, 16), 0.25)
-    (drawn,) = pictures(raster.joint_histogram(hue, hue + 0.5, "name")).values()
+    drawn = pixels(pictures.joint_histogram(hue, hue + 0.5))
     light = drawn[:-6, 6:].astype(int).sum(axis=2)  # without the strips of hue
     row, column = np.unravel_index(light.argmax(), light.shape)
     assert column / 96 == pytest.approx(0.25, abs=0.02)
@@ -111,7 +120,7 @@ def test_a_joint_histogram_has_the_source_across_and_the_other_up():
 def test_photographs_keep_their_colour_at_full_resolution():
     stripes = np.ones((3, 16, 16))
     stripes[0] = 0.5 * (np.arange(16) % 2)  # red and cyan, a pixel each
-    (drawn,) = pictures(raster.photograph(stripes, "a caption")).values()
+    drawn = pixels(pictures.photograph(stripes))
     hue = rgb_to_hsv(drawn / 255.0, axis=-1)[..., 0]
     turns = hue - stripes[0]
     assert np.abs(turns - np.round(turns)).max() < 0.05
