@@ -24,6 +24,7 @@ from diffhist.information import (
     mutual_information,
 )
 from diffhist.transport import emd, squared_emd
+from diffhist.unbalanced import unbalanced_emd
 
 __all__ = [
     "conditional_entropy",
@@ -36,6 +37,7 @@ __all__ = [
     "mutual_information",
     "soft_histogram",
     "squared_emd",
+    "unbalanced_emd",
     "value_and_grad",
     "vjp",
 ]

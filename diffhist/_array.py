@@ -203,6 +203,17 @@ def take(xp: Any, table: Array, index: Array, offset: int = 0) -> Array:
     return xp.stack([xp.take(row[offset:], i) for row, i in zip(_rows(table), _rows(index), strict=True)])
 
 
+def repeat(step: Callable[..., tuple[Array, ...]], state: tuple[Array, ...], times: int) -> tuple[Array, ...]:
+    """``state = step(*state)``, so many times; one loop in a program that JAX makes of it."""
+    if is_jax(state[0]):
+        from diffhist._backends.jax import repeat as loop
+
+        return loop(step, state, times)
+    for _ in range(times):
+        state = step(*state)
+    return state
+
+
 def constant(xp: Any, make: Callable[..., np.ndarray], arguments: tuple[Any, ...], dtype: Any, like: Array) -> Array:
     """``make(*arguments)`` beside the array ``like``, made once."""
     if is_jax(like):  # while JAX traces, whatever it makes belongs to that trace

@@ -47,7 +47,7 @@ def squared_emd(p: Array, q: Array, /, *, circular: bool = False) -> Array:
     >>> float(diffhist.squared_emd(red, violet)), float(diffhist.squared_emd(red, violet, circular=True))
     (5.0, 1.0)
     """
-    return _squared_emd(*_checked(p, q), circular=bool(circular))
+    return _squared_emd(*checked(p, q), circular=bool(circular))
 
 
 def emd(p: Array, q: Array, /, *, order: int = 2, circular: bool = False) -> Array:
@@ -85,10 +85,10 @@ def emd(p: Array, q: Array, /, *, order: int = 2, circular: bool = False) -> Arr
     """
     if order not in (1, 2):
         raise ValueError(f"`order` must be 1 or 2, got {order!r}")
-    return _emd(*_checked(p, q), order=order, circular=bool(circular))
+    return _emd(*checked(p, q), order=order, circular=bool(circular))
 
 
-def _checked(p: Array, q: Array) -> tuple[Array, Array]:
+def checked(p: Array, q: Array) -> tuple[Array, Array]:
     """p and q, found to be histograms of the same bins, with the same batch axes."""
     check_arrays({"p": p, "q": q})
     if not p.shape or not q.shape or p.shape[-1] != q.shape[-1] or p.shape[-1] == 0:
@@ -100,14 +100,14 @@ def _checked(p: Array, q: Array) -> tuple[Array, Array]:
 
 @differentiable
 def _squared_emd(p: Array, q: Array, /, *, circular: bool) -> Array:
-    xp, a, b = _working(p, q)
+    xp, a, b = working(p, q)
     E, _ = _differences(xp, a - b, circular)
     return xp.astype(xp.sum(E * E, axis=-1), xp.result_type(p, q))
 
 
 @_squared_emd.defvjp
 def _(g, out, p, q, /, *, circular, needed):
-    xp, p, q = _working(p, q)
+    xp, p, q = working(p, q)
     E, early = _differences(xp, p - q, circular)
     slope = xp.astype(g, E.dtype)[..., None] * 2.0 * _running_back(xp, E, early)
     return slope, -slope
@@ -115,7 +115,7 @@ def _(g, out, p, q, /, *, circular, needed):
 
 @differentiable
 def _emd(p: Array, q: Array, /, *, order: int, circular: bool) -> Array:
-    xp, a, b = _working(p, q)
+    xp, a, b = working(p, q)
     E, _ = _shape_differences(xp, a, b, order, circular)
     K = p.shape[-1]
     distance = xp.sum(xp.abs(E), axis=-1) / K if order == 1 else xp.sqrt(xp.sum(E * E, axis=-1) / K)
@@ -124,7 +124,7 @@ def _emd(p: Array, q: Array, /, *, order: int, circular: bool) -> Array:
 
 @_emd.defvjp
 def _(g, out, p, q, /, *, order, circular, needed):
-    xp, p, q = _working(p, q)
+    xp, p, q = working(p, q)
     E, early = _shape_differences(xp, p, q, order, circular)
     g, out = xp.astype(g, E.dtype)[..., None] / p.shape[-1], xp.astype(out, E.dtype)[..., None]
     slope = _running_back(xp, _sign(xp, E) if order == 1 else divide_or_zero(xp, E, out + xp.zeros_like(E)), early)
@@ -137,7 +137,7 @@ def _(g, out, p, q, /, *, order, circular, needed):
     return tuple(sign * g * xp.where(alive, through_sum(h), xp.zeros_like(h)) for sign, h in ((1.0, p), (-1.0, q)))
 
 
-def _working(p: Array, q: Array) -> tuple[Any, Array, Array]:
+def working(p: Array, q: Array) -> tuple[Any, Array, Array]:
     xp = namespace(p, q)
     dtype = compute_dtype(xp, p, q)
     return xp, xp.astype(p, dtype), xp.astype(q, dtype)

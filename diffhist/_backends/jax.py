@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,6 +19,10 @@ def exact_sums() -> Iterator[None]:
     wide = newer if newer is not None else getattr(jax.experimental, "enable_x64")  # noqa: B009 - gone since JAX 0.8
     with wide(True), jax.default_matmul_precision("highest"):
         yield
+
+
+def repeat(step: Callable[..., tuple[jax.Array, ...]], state: tuple[jax.Array, ...], times: int) -> Any:
+    return jax.lax.fori_loop(0, times, lambda _, each: step(*each), state)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -19,6 +19,7 @@ NAMES = [
     "mutual_information",
     "soft_histogram",
     "squared_emd",
+    "unbalanced_emd",
     "value_and_grad",
     "vjp",
 ]
