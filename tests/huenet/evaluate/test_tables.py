@@ -63,8 +63,8 @@ def test_zero_has_no_sign_of_less(value, digits, sign, shown):
 
 
 def test_no_table_and_no_sentence_has_a_negative_zero(results):
-    for cell in results["past"].values():
-        cell |= {"curve": 0.01, "mean": 0.0, "low": -1e-9, "high": 1e-9}
+    nothing = {"curve": 0.01, "mean": 0.0, "low": -1e-9, "high": 1e-9}
+    results["past"] = dict.fromkeys(results["past"], nothing)
     for cell in results["methods"]["huenet"].values():
         cell |= {"mean": -1e-9, "low": -1e-9}
     for found in (tables.markdown(results), tables.latex(results), tables.text(results)):
