@@ -11,7 +11,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-__all__ = ["chroma", "hsv_to_rgb", "hue_point", "presence", "rgb_to_hsv", "turn_hue"]
+__all__ = ["chroma", "hcy_to_rgb", "hsv_to_rgb", "hue_point", "luminance", "presence", "rgb_to_hsv", "turn_hue"]
 
 Array = Any
 
@@ -180,16 +180,29 @@ def hue_point(hsv: Array, turn: Array | float = 0.0, /) -> Array:
     return xp.stack([xp.cos(angle), xp.sin(angle)], axis=-3) * presence(hsv)[..., None, :, :]
 
 
+def luminance(rgb: Array, /, *, axis: int = -3) -> Array:
+    """How light a pixel is: 0.2126 R^2 + 0.7152 G^2 + 0.0722 B^2, luminance for a display of gamma 2.
+
+    Parameters
+    ----------
+    rgb : array (..., 3, ...)
+        Red, green and blue along `axis`.
+    axis : int
+        The channel axis.
+
+    Returns
+    -------
+    array
+        The shape of `rgb` without `axis`, in [0, 1].
+    """
+    return sum(w * c**2 for w, c in zip(LUMINANCE, _channels(rgb, axis, "rgb"), strict=True))
+
+
 def turn_hue(hsv: Array, turn: Array | float, /, *, axis: int = -3) -> Array:
     """RGB of a picture whose hue turns while its light stays.
 
-    Turned at the same value V, yellow becomes a blue far darker than it was. Here chroma (S * V) stays and V moves:
-    the pixel becomes m + C u, C its chroma and u the pure colour of the new hue, with the m that keeps
-
-        Y = 0.2126 R^2 + 0.7152 G^2 + 0.0722 B^2,
-
-    which is luminance for a display of gamma 2 and has m in closed form. Where such a pixel would be darker than black
-    or lighter than white in a channel, its chroma falls as far as it must: the hue is always exact.
+    Turned at the same value V, yellow becomes a blue far darker than it was. Here chroma (S * V) and `luminance` stay,
+    and V moves; see `hcy_to_rgb`.
 
     Parameters
     ----------
@@ -220,19 +233,54 @@ def turn_hue(hsv: Array, turn: Array | float, /, *, axis: int = -3) -> Array:
     """
     xp = array_namespace(hsv)
     hue, saturation, value = _channels(hsv, axis, "hsv")
-    one, spread = xp.ones_like(hue), saturation * value
-    luminance = sum(
-        w * c**2 for w, c in zip(LUMINANCE, _channels(hsv_to_rgb(hsv, axis=axis), axis, "rgb"), strict=True)
-    )
-    pure = _channels(hsv_to_rgb(xp.stack([hue + turn, one, one], axis=axis), axis=axis), axis, "rgb")
+    light = luminance(hsv_to_rgb(hsv, axis=axis), axis=axis)
+    return hcy_to_rgb(xp.stack([hue + turn, saturation * value, light], axis=axis), axis=axis)
+
+
+def hcy_to_rgb(hcy: Array, /, *, axis: int = -3) -> Array:
+    """The colour of a hue, a chroma and a luminance.
+
+    The pixel is m + C u, C the chroma and u the pure colour of the hue, with the m that has the luminance: a square
+    equation. Where such a pixel would be darker than black or lighter than white in a channel, its chroma falls as far
+    as it must: hue and luminance are always exact.
+
+    Parameters
+    ----------
+    hcy : array (..., 3, ...)
+        Hue in turns, chroma (S * V of HSV) and `luminance`, the two in [0, 1], along `axis`.
+    axis : int
+        The channel axis.
+
+    Returns
+    -------
+    array, the shape of `hcy`
+        Red, green, blue in [0, 1].
+
+    Raises
+    ------
+    TypeError
+        If `hcy` is not of a real floating-point dtype.
+    ValueError
+        If `axis` does not have 3 channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> hcy_to_rgb(np.asarray([0.0, 1.0, 0.2126]), axis=-1).round(2)
+    array([1., 0., 0.])
+    """
+    xp = array_namespace(hcy)
+    hue, spread, light = _channels(hcy, axis, "hcy")
+    one = xp.ones_like(hue)
+    pure = _channels(hsv_to_rgb(xp.stack([hue, one, one], axis=axis), axis=axis), axis, "rgb")
     mean = sum(w * u for w, u in zip(LUMINANCE, pure, strict=True))
     square = sum(w * u**2 for w, u in zip(LUMINANCE, pure, strict=True))
 
-    low = xp.sqrt(xp.clip(spread**2 * (mean**2 - square) + luminance, TINY, None)) - spread * mean
-    dark = xp.sqrt(xp.clip(luminance, TINY, None) / square)  # the chroma at which m is 0
+    low = xp.sqrt(xp.clip(spread**2 * (mean**2 - square) + light, TINY, None)) - spread * mean
+    dark = xp.sqrt(xp.clip(light, TINY, None) / square)  # the chroma at which m is 0
     rest = 1 - 2 * mean + square  # of 1 - u, what `square` is of u
-    light = (1 - mean - xp.sqrt(xp.clip((1 - mean) ** 2 - rest * (1 - luminance), TINY, None))) / rest  # m + C is 1
+    bright = (1 - mean - xp.sqrt(xp.clip((1 - mean) ** 2 - rest * (1 - light), TINY, None))) / rest  # m + C is 1
     too_dark, too_light = low < 0, low + spread > 1
-    spread = xp.minimum(spread, xp.where(too_dark, dark, xp.where(too_light, light, one)))
+    spread = xp.minimum(spread, xp.where(too_dark, dark, xp.where(too_light, bright, one)))
     low = xp.where(too_dark, xp.zeros_like(low), xp.where(too_light, 1 - spread, low))
     return xp.stack([xp.clip(low + spread * u, 0, 1) for u in pure], axis=axis)

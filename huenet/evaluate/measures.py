@@ -16,7 +16,8 @@ from skimage.metrics import structural_similarity
 
 from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
 from huenet.methods.descent import optimize
-from huenet.methods.transport import apply_displacement, best_rotation, hue_transport, reinhard, transport
+from huenet.methods.reinhard import reinhard
+from huenet.methods.transport import apply_displacement, best_rotation, hue_transport, transport
 from huenet.metrics import hue_emd, hue_histogram, incoherence, relative_mi
 from huenet.model.inference import output_hue
 

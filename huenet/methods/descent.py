@@ -14,10 +14,12 @@ from array_api_compat import array_namespace, device
 
 from diffhist import joint_histogram, mi_distance, soft_histogram, squared_emd, vjp
 from huenet.color import chroma, hsv_to_rgb, presence, rgb_to_hsv
+from huenet.methods.grid import join, unrolled
+from huenet.methods.sample import Sample
 from huenet.methods.smoothness import links, smoothness_gradient
 from huenet.methods.transport import apply_displacement, hue_transport
 
-__all__ = ["GRID", "descend", "optimize"]
+__all__ = ["GRID", "descend", "find", "optimize"]
 
 Array = Any
 GRID = (8, 8, 32)  # rows, columns, hues
@@ -26,6 +28,26 @@ SHARP = 0.05  # bandwidth in bins: the histograms are smoothed over many bins ne
 PICTURE = (-2, -1)
 DAMP = 0.01
 RATE = 0.04  # turns, of the first step
+SIDE = 64  # longer side of the copies that `find` goes down on
+
+
+def find(source: Sample, target: Sample, /) -> Array:
+    """Descent on copies of a pair with a longer side of 64: what `descend` finds, for pictures of any size.
+
+    Returns
+    -------
+    array, (B, rows, columns, 256)
+        A grid of displacements of hue in turns, for `huenet.methods.turn.Turn`.
+    """
+    xp = array_namespace(source.rgb)
+    hsv = []
+    for sample in (source, target):
+        height, width = sample.rgb.shape[1:3]
+        shrink = min(1.0, SIDE / max(height, width))
+        small = sample.resized(max(1, round(height * shrink)), max(1, round(width * shrink)))
+        hsv.append(xp.moveaxis(small.hsv(), -1, 1))
+    moves, grid = descend(*hsv)
+    return join(unrolled(moves, source.hue_histogram()), grid)
 
 
 def optimize(

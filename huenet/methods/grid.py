@@ -11,11 +11,16 @@ J. Chen, S. Paris, F. Durand, "Real-time edge-aware image processing with the bi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, device
 
-__all__ = ["centres", "join", "read_grid", "rotation_grid", "splat_grid"]
+__all__ = ["centres", "join", "read_grid", "rotation_grid", "splat_grid", "unrolled"]
+
+Array = Any
 
 
 def centres(size: int, first: int = 0, last: int | None = None) -> np.ndarray:
@@ -23,52 +28,84 @@ def centres(size: int, first: int = 0, last: int | None = None) -> np.ndarray:
     return (np.arange(first, size if last is None else min(last, size)) + 0.5) / size
 
 
-def read_grid(
-    grid: np.ndarray, hue: np.ndarray, *, row: np.ndarray | None = None, column: np.ndarray | None = None
-) -> np.ndarray:
+def read_grid(grid: Array, hue: Array, *, row: np.ndarray | None = None, column: np.ndarray | None = None) -> Array:
     """Interpolate a grid linearly at every pixel's place and hue.
 
     Parameters
     ----------
-    grid : ndarray, (rows, columns, K)
-        Real or complex.
-    hue : ndarray, (H, W)
-        Hue in turns, of the picture or of a part of it.
+    grid : array, (..., rows, columns, K)
+        Of any library, real or complex.
+    hue : array, (..., H, W)
+        Hue in turns, of the pictures or of a part of them; as many as there are grids.
     row, column : ndarray, (H,) and (W,), optional
         Where the rows and columns of `hue` lie in the picture, from 0 to 1; by default they are the whole picture.
 
     Returns
     -------
-    ndarray, (H, W)
+    array, (..., H, W)
     """
-    flat = grid.reshape(-1)
-    total = np.zeros(hue.shape, np.result_type(grid, hue))
-    for cell, weight in _taps(grid.shape, hue, row, column):
-        total += weight * flat[cell]
+    xp = array_namespace(grid, hue)
+    flat = xp.reshape(grid, (-1,))
+    first = xp.arange(math.prod(hue.shape[:-2]), device=device(hue)) * math.prod(grid.shape[-3:])
+    first = xp.reshape(first, (*hue.shape[:-2], 1, 1))
+    total: Any = 0
+    for cell, weight in _taps(grid.shape[-3:], hue, row, column):
+        index = xp.reshape(first + cell, (-1,))
+        total = total + weight * xp.reshape(xp.take(flat, index, axis=0), hue.shape)
     return total
 
 
-def join(moves: np.ndarray, grid: np.ndarray) -> np.ndarray:
+def join(moves: Array, grid: Array) -> Array:
     """One grid of rotations, of a displacement that varies with hue alone and one that varies with place too.
 
     Parameters
     ----------
-    moves : ndarray, (M,)
+    moves : array, (..., M)
         Displacement in turns at the centres of M bins of hue.
-    grid : ndarray, (rows, columns, K)
+    grid : array, (..., rows, columns, K)
         Displacement in turns that comes to it.
 
     Returns
     -------
-    ndarray, (rows, columns, M)
-        Complex: its angle, read by `read_grid`, is the sum of the two.
+    array, (..., rows, columns, M)
+        The sum of the two, in turns.
     """
-    K = grid.shape[-1]
-    position = centres(len(moves)) * K - 0.5
-    low = np.floor(position).astype(int)
-    share = position - low
-    fine = grid[..., low % K] * (1 - share) + grid[..., (low + 1) % K] * share
-    return np.exp(2j * np.pi * (moves + fine))
+    xp = array_namespace(moves, grid)
+    M, K = moves.shape[-1], grid.shape[-1]
+    position = (xp.arange(M, dtype=grid.dtype, device=device(grid)) + 0.5) * (K / M) - 0.5
+    below = xp.floor(position)
+    share, low = position - below, xp.astype(below, xp.int64)
+    fine = xp.take(grid, low % K, axis=-1) * (1 - share) + xp.take(grid, (low + 1) % K, axis=-1) * share
+    return moves[..., None, None, :] + fine
+
+
+def unrolled(turns: Array, weights: Array) -> Array:
+    """The same rotations, as displacements that change by at most half a turn from one hue to the next.
+
+    So that a share of a displacement varies with hue as slowly as the whole. Where it winds around the circle, it is
+    cut at the hue of the least weight; its mean, by weight, is the rotation the short way round.
+
+    Parameters
+    ----------
+    turns, weights : array, (..., K)
+        Displacement in turns at each hue, and what the hue counts for.
+
+    Returns
+    -------
+    array, (..., K)
+    """
+    xp = array_namespace(turns, weights)
+    K = turns.shape[-1]
+    steps = xp.roll(turns, -1, axis=-1) - turns
+    steps = steps - xp.round(steps)
+    total = xp.cumulative_sum(steps, axis=-1)
+    winding = total[..., -1:]
+    path = turns[..., :1] + total - steps
+    before = xp.arange(K, device=device(turns)) < xp.argmin(weights, axis=-1, keepdims=True)
+    path = path + xp.where(before, winding, xp.zeros_like(winding))
+    mass = xp.sum(weights, axis=-1, keepdims=True)
+    mean = xp.sum(weights * path, axis=-1, keepdims=True) / xp.where(mass > 0, mass, xp.ones_like(mass))
+    return path - xp.round(mean)
 
 
 def splat_grid(values: np.ndarray, hue: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -121,29 +158,30 @@ def rotation_grid(
 
 
 def _taps(
-    shape: tuple[int, ...], hue: np.ndarray, row: np.ndarray | None = None, column: np.ndarray | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    shape: tuple[int, ...], hue: Array, row: np.ndarray | None = None, column: np.ndarray | None = None
+) -> Iterator[tuple[Array, Array]]:
     """The cells around every pixel, as flat indices, and their weights; K wraps, rows and columns end."""
+    xp = array_namespace(hue)
     rows, columns, K = shape
     row, column = (
-        (centres(size) if place is None else place).astype(hue.dtype)
-        for place, size in zip((row, column), hue.shape, strict=True)
+        xp.asarray(centres(size) if place is None else place, dtype=hue.dtype, device=device(hue))
+        for place, size in zip((row, column), hue.shape[-2:], strict=True)
     )
     position = hue * K - 0.5
-    below = np.floor(position)
-    share, k = position - below, below.astype(np.int32) % K
-    for i, row_weight in _ends(row[:, None], rows):
-        for j, column_weight in _ends(column, columns):
+    below = xp.floor(position)
+    share, k = position - below, xp.astype(below, xp.int32) % K
+    for i, row_weight in _ends(row[:, None], rows, xp):
+        for j, column_weight in _ends(column, columns, xp):
             place, place_weight = (i * columns + j) * K, row_weight * column_weight
             yield place + k, place_weight * (1 - share)
             yield place + (k + 1) % K, place_weight * share
 
 
-def _ends(position: np.ndarray, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _ends(position: Array, size: int, xp: Any) -> list[tuple[Array, Array]]:
     """The two cells about a position in [0, 1], and their weights; one cell where there is but one."""
     if size == 1:
-        return [(np.zeros(position.shape, np.int32), np.ones_like(position))]
-    cell = np.clip(position * size - 0.5, 0, size - 1)
-    below = np.minimum(cell.astype(np.int32), size - 2)
-    share = cell - below
+        return [(xp.zeros_like(position, dtype=xp.int32), xp.ones_like(position))]
+    cell = xp.clip(position * size - 0.5, 0, size - 1)
+    below = xp.clip(xp.astype(cell, xp.int32), None, size - 2)
+    share = cell - xp.astype(below, cell.dtype)
     return [(below, 1 - share), (below + 1, share)]

@@ -11,15 +11,38 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 import diffhist
+from huenet.methods.grid import unrolled
+from huenet.methods.sample import Sample
 
-__all__ = ["apply_displacement", "best_rotation", "hue_transport", "reinhard", "transport"]
+__all__ = ["apply_displacement", "best_rotation", "find", "hue_transport", "transport"]
 
 Array = Any
 
-# E. Reinhard, M. Ashikhmin, B. Gooch, P. Shirley, "Color transfer between images", 2001, Eq. 4 and 6
-LMS_FROM_RGB = ((0.3811, 0.5783, 0.0402), (0.1967, 0.7244, 0.0782), (0.0241, 0.1288, 0.8444))
-LAB_FROM_LMS = np.diag(1 / np.sqrt([3, 6, 2])) @ ((1, 1, 1), (1, 1, -2), (1, -1, 0))
-DARKEST = 1 / 255  # the logarithm needs a floor: one step of 8 bits
+
+def find(source: Sample, target: Sample, /, *, smooth: float = 8.0) -> Array:
+    """One map of hues for the whole picture, which moves them the least way.
+
+    Parameters
+    ----------
+    source, target : Sample
+        As many pictures of each.
+    smooth : float
+        Smoothing over hue, in 256ths of the hue circle. More is more coherent, less is closer to the target's colours.
+
+    Returns
+    -------
+    array, (B, 1, 1, 256)
+        A grid of displacements of hue in turns, for `huenet.methods.turn.Turn`.
+
+    Raises
+    ------
+    ValueError
+        If `smooth` is not from 0 to 256.
+    """
+    if not 0 <= smooth <= 256:
+        raise ValueError(f"smooth must be from 0 to 256, got {smooth}")
+    own = source.hue_histogram()
+    return unrolled(hue_transport(own, target.hue_histogram(), smooth=smooth), own)[:, None, None, :]
 
 
 def hue_transport(source_hist: Array, target_hist: Array, /, *, smooth: float = 0.0) -> Array:
@@ -185,46 +208,6 @@ def best_rotation(source_hist: Array, target_hist: Array, /) -> Array:
     return xp.astype(xp.argmin(costs, axis=-1) - K // 2, p.dtype) / K
 
 
-def reinhard(source: Array, target: Array, /, *, axis: int = -3, whole: Array | None = None) -> Array:
-    """Give the source the target's mean and deviation in l-alpha-beta, channel by channel.
-
-    Parameters
-    ----------
-    source, target : array, RGB in [0, 1] along `axis`
-        One picture each, of any two sizes.
-    axis : int
-        The channel axis.
-    whole : array, optional
-        The picture whose mean and deviation count as the source's, where `source` is a part of it.
-
-    Returns
-    -------
-    array, the shape of `source`
-        RGB, clipped to [0, 1].
-
-    References
-    ----------
-    E. Reinhard, M. Ashikhmin, B. Gooch, P. Shirley, "Color transfer between images", 2001, Eq. 4-11. Cone responses
-    below 1/255 count as 1/255. The way back is the exact inverse; the paper prints it rounded.
-    """
-    xp = array_namespace(source, target)
-    lms_from_rgb, lab_from_lms = (
-        xp.asarray(np.asarray(m).T, dtype=source.dtype, device=device(source)) for m in (LMS_FROM_RGB, LAB_FROM_LMS)
-    )
-
-    def lab(rgb: Array) -> Array:
-        lms = xp.moveaxis(rgb, axis, -1) @ lms_from_rgb
-        return (xp.log(xp.clip(lms, DARKEST, None)) / math.log(10)) @ lab_from_lms
-
-    pixels, goal = lab(source), lab(target)
-    own = pixels if whole is None else lab(whole)
-    mean, goal_mean = _over_pixels(xp.mean, own), _over_pixels(xp.mean, goal)
-    deviation, goal_deviation = _over_pixels(xp.std, own), _over_pixels(xp.std, goal)
-    ratio = goal_deviation / xp.where(deviation > 0, deviation, xp.ones_like(deviation))
-    lms = 10 ** (((pixels - mean) * ratio + goal_mean) @ xp.linalg.inv(lab_from_lms))
-    return xp.moveaxis(xp.clip(lms @ xp.linalg.inv(lms_from_rgb), 0, 1), -1, axis)
-
-
 def _shares(hist: Array, xp: Any) -> Array:
     total = xp.sum(hist, axis=-1, keepdims=True)
     return hist / xp.where(total > 0, total, xp.ones_like(total))
@@ -270,7 +253,3 @@ def _median_difference(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarra
     lengths = np.diff(points, append=points[0] + 1)
     order = np.argsort(difference)
     return difference[order][np.searchsorted(np.cumsum(lengths[order]), 0.5)]
-
-
-def _over_pixels(reduce: Any, lab: Array) -> Array:
-    return reduce(lab, axis=(-3, -2), keepdims=True)

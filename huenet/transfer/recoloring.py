@@ -5,20 +5,21 @@ from __future__ import annotations
 import huenet._extra  # noqa: F401  # isort: skip
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from huenet.images.picture import Picture, in_profile, pixels_of
-from huenet.transfer.pixel_map import METHODS, apply_map, pixel_map, small_copy
-
-if TYPE_CHECKING:
-    from huenet.model.networks import Generator
+from huenet.transfer.methods import METHODS, Method
+from huenet.transfer.pixel_map import apply_map, small_copy
 
 __all__ = ["Settings", "TransferError", "mask_of", "recolor", "recolor_picture", "settings_of"]
+
+STRONGEST = 2
 
 
 class TransferError(ValueError):
@@ -31,9 +32,12 @@ def recolor(
     *,
     method: str | None = None,
     run: str | Path | None = None,
+    smooth: float | None = None,
     strength: float = 1.0,
+    keep: str | None = None,
+    saturation: float | None = None,
+    light: float | None = None,
     mask: Any = None,
-    smooth: float = 8.0,
     seed: int = 0,
 ) -> Any:
     """Paint one picture with the colours of another.
@@ -46,17 +50,24 @@ def recolor(
         colour profile than the source is converted to the source's (no profile is sRGB).
     method : {"huenet", "optimize", "transport", "reinhard"}, optional
         A trained network; gradient descent on this pair; optimal transport of hue; statistics in l-alpha-beta. All but
-        "reinhard" change hue alone. By default "huenet".
+        "reinhard", which moves light and saturation too, turn hue. By default "huenet".
     run : path, optional
         For "huenet": a run folder of ``huenet.train``; without it, the weights that come with the package.
-    strength : float
-        From 0, the source, to 1, the full effect; mixed in RGB.
-    mask : array (H, W) or PIL image, optional
-        0, or transparent, keeps a pixel, full scale (255, 65535, 1.0 or True) recolours it. What the mask keeps does
-        not count among the source's colours.
-    smooth : float
+    smooth : float, optional
         For "transport": smoothing over hue, in 256ths of the hue circle. More is more coherent, less is closer to the
-        target's colours.
+        target's colours. By default 8.
+    strength : float
+        0 is the source, 1 the full effect, and more, up to 2, goes further. It scales how far hue turns, and what else
+        the method changes, and does not mix colours: half way from orange to blue is as colourful as either.
+    keep : {"light", "value"}, optional
+        What stays while hue turns: the light of every pixel, by default, or HSV's value, as in the paper, which darkens
+        a yellow that turns blue. Not for "reinhard".
+    saturation, light : float, optional
+        From 0, the default, to 1: how far the distribution of saturation, and that of light, go to the target's. Where
+        the target is dull, electric blue calms down; where it is bright, a dark source lightens. Not for "reinhard".
+    mask : array (H, W) or PIL image, optional
+        0, or transparent, keeps a pixel, full scale (255, 65535, 1.0 or True) recolours it, and what lies between mixes
+        the two. What the mask keeps does not count among the source's colours.
     seed : int
         Of the dithering, which keeps 8- and 16-bit results from banding.
 
@@ -71,7 +82,8 @@ def recolor(
     ValueError
         An argument is of the wrong kind, shape or range, or holds NaN; or the run has no weights, or they do not fit.
     """
-    settings = settings_of(method, run, strength, smooth, seed)
+    options = {"run": run, "smooth": smooth, "keep": keep, "saturation": saturation, "light": light}
+    settings = settings_of(method, strength, seed, **options)
     result, goal = _picture(source, "source"), _picture(target, "target")
     recolor_picture(result, goal, None if mask is None else _mask(mask), settings)
     if not isinstance(source, Image.Image):
@@ -81,35 +93,33 @@ def recolor(
 
 @dataclass(frozen=True)
 class Settings:
-    method: str
-    generator: Generator | None
-    strength: float
-    smooth: float
+    """What was asked for, checked: the method, its options by name, and the seed of the dithering."""
+
+    method: Method
+    options: Mapping[str, Any]
     seed: int
 
 
-def settings_of(method: str | None, run: str | Path | None, strength: float, smooth: float, seed: int) -> Settings:
+def settings_of(method: str | None, strength: float, seed: int, **options: Any) -> Settings:
+    """Check a request; options that are None were not given.
+
+    Raises
+    ------
+    TransferError
+        There is no such method, an option does nothing with it, or is out of its range.
+    """
     method = method or "huenet"
     if method not in METHODS:
         raise TransferError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if run is not None and method != "huenet":
-        raise TransferError(f"--run is for method huenet, got {method}; leave one of them out")
-    for name, value, most in (("strength", strength, 1), ("smooth", smooth, 256)):
-        if not 0 <= value <= most:
-            raise TransferError(f"{name} must be from 0 to {most}, got {value}")
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given.keys() - METHODS[method].options().keys():
+        able = " and ".join(other for other in METHODS if name in METHODS[other].options())
+        raise TransferError(f"--{name} is for method {able}, got {method}; leave one of them out")
+    if not 0 <= strength <= STRONGEST:
+        raise TransferError(f"strength must be from 0 to {STRONGEST}, got {strength}")
     if seed < 0:
         raise TransferError(f"seed must be at least 0, got {seed}")
-    generator = None
-    if method == "huenet":
-        # here, because the other methods do without torch, which takes seconds to import
-        from huenet.model.checkpoint import CheckpointError
-        from huenet.model.inference import SHIPPED, load_generator
-
-        try:
-            generator, _ = load_generator(SHIPPED if run is None else run)
-        except CheckpointError as error:
-            raise TransferError(str(error)) from error
-    return Settings(method, generator, strength, smooth, seed)
+    return Settings(METHODS[method], {**given, "strength": strength}, seed)
 
 
 def recolor_picture(source: Picture, target: Picture, mask: np.ndarray | None, settings: Settings) -> None:
@@ -117,19 +127,21 @@ def recolor_picture(source: Picture, target: Picture, mask: np.ndarray | None, s
     if mask is not None and mask.shape != source.pixels.shape[:2]:
         sizes = ["{1} x {0}".format(*shape) for shape in (mask.shape, source.pixels.shape)]
         raise TransferError(f"the mask has {sizes[0]} pixels and the source {sizes[1]}; make them equal")
+    if not settings.options["strength"]:
+        return
     small, goal = small_copy(source.pixels, mask), small_copy(target.pixels)
     if source.profile != target.profile:
-        rgb = in_profile(np.rint(goal.rgb * 255).astype(np.uint8), target.profile, source.profile)
-        goal.rgb = rgb.astype(np.float32) / 255
+        rgb = in_profile(np.rint(goal.rgb[0] * 255).astype(np.uint8), target.profile, source.profile)
+        goal.rgb = rgb[None].astype(np.float32) / 255
     for name, copy in (("source", small), ("target", goal)):
-        if not (copy.weights.any() if settings.method == "reinhard" else copy.has_colour()):
+        if not (copy.has_colour() if settings.method.of_hue else copy.weights.any()):
             warnings.warn(f"the {name} has no colour: the source stays as it is", stacklevel=3)
             return
     try:
-        change = pixel_map(settings.method, small, goal, smooth=settings.smooth, generator=settings.generator)
-        apply_map(source.pixels, change, strength=settings.strength, mask=mask, seed=settings.seed)
-    except FloatingPointError as error:
+        change = settings.method(small, goal, settings.options)
+    except ValueError as error:
         raise TransferError(str(error)) from error
+    apply_map(source.pixels, change, mask=mask, seed=settings.seed)
 
 
 def _picture(picture: Any, name: str) -> Picture:

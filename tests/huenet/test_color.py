@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv, turn_hue
+from huenet.color import chroma, hcy_to_rgb, hsv_to_rgb, rgb_to_hsv, turn_hue
 
 # Eighths tie often: two equal channels, grey, black and white all come up.
 CHANNEL = st.one_of(st.integers(0, 8).map(lambda i: i / 8), st.floats(0, 1))
@@ -133,3 +133,12 @@ def test_turned_hue_has_finite_gradients_everywhere():
     assert turn.grad.isfinite().all()
     inner = hsv.detach()[27:].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda t: turn_hue(inner, t, axis=-1), (turn.detach()[27:].requires_grad_(),))
+
+
+def test_a_colour_of_given_hue_chroma_and_luminance():
+    """Grey, a pure colour, and what no colour can have: as much chroma as the luminance leaves room for."""
+    hcy = np.array([[0.3, 0.0, 0.25], [1 / 3, 1.0, 0.7152], [0.0, 0.3, 0.2], [2 / 3, 1.0, 1.0], [2 / 3, 1.0, 0.0]])
+    rgb = hcy_to_rgb(hcy, axis=-1)
+    np.testing.assert_allclose(rgb[[0, 1, 3, 4]], [[0.5] * 3, [0, 1, 0], [1] * 3, [0] * 3], atol=1e-4)
+    np.testing.assert_allclose(luminance(rgb), hcy[:, 2], atol=1e-6)
+    np.testing.assert_allclose(chroma(rgb_to_hsv(rgb[2:3], axis=-1), axis=-1), 0.3, atol=1e-6)

@@ -4,7 +4,8 @@ import numpy as np
 import ot
 import pytest
 
-from huenet.methods.transport import apply_displacement, best_rotation, hue_transport, reinhard, transport
+from huenet.methods.reinhard import reinhard
+from huenet.methods.transport import apply_displacement, best_rotation, hue_transport, transport
 from huenet.metrics import hue_emd
 
 K = 48

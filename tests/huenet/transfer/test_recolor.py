@@ -13,7 +13,8 @@ from PIL import Image, ImageCms
 from scenes import GREEN, GREY, RED, distance, hsv_of, plain, scene
 
 from huenet.color import chroma, rgb_to_hsv
-from huenet.transfer.pixel_map import METHODS, small_copy
+from huenet.transfer.methods import METHODS
+from huenet.transfer.pixel_map import small_copy
 from huenet.transfer.recoloring import TransferError, recolor
 
 FREE_METHODS = [method for method in METHODS if method != "huenet"]
@@ -31,9 +32,9 @@ def test_the_result_has_the_targets_colours(method):
 
 @pytest.mark.parametrize("method", ["optimize", "transport"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_only_hue_changes(method, dtype):
+def test_only_hue_changes_where_value_is_kept(method, dtype):
     source = scene(0, dtype=dtype)
-    before, after = hsv_of(source), hsv_of(recolor(source, scene(1), method=method))
+    before, after = hsv_of(source), hsv_of(recolor(source, scene(1), method=method, keep="value"))
     np.testing.assert_allclose(after[1:], before[1:], atol=2.01 / np.iinfo(dtype).max)
 
 
@@ -68,10 +69,39 @@ def test_at_its_own_size_a_picture_gets_what_the_network_gives():
     assert np.quantile(off, 0.99) < 0.01
 
 
-def test_strength_is_a_mixture():
-    source, target = scene(0).astype(np.float32) / 255, scene(1)
-    whole, half = recolor(source, target), recolor(source, target, strength=0.5)
-    np.testing.assert_allclose(half, (source + whole) / 2, atol=1e-6)
+@pytest.mark.parametrize("method", ["optimize", "transport"])
+def test_light_stays(method):
+    """Luminance for a gamma of 2, beside CIE's lightness for sRGB's own curve: within two steps of a hundred."""
+    rgb2lab = pytest.importorskip("skimage.color").rgb2lab
+    source = scene(0)
+    before, light, value = (
+        rgb2lab(picture)[..., 0]
+        for picture in (source, *(recolor(source, scene(1), method=method, keep=keep) for keep in ("light", "value")))
+    )
+    assert np.abs(light - before).mean() < min(0.5, np.abs(value - before).mean() / 4)
+    assert np.abs(light - before).max() < 2
+
+
+@pytest.mark.parametrize("method", ["optimize", "transport"])
+def test_strength_scales_the_turn_of_hue_and_leaves_its_chroma(method):
+    source, target = scene(0) / 255, scene(1)
+    before, half, whole, more = (
+        rgb_to_hsv(recolor(source, target, method=method, keep="value", strength=strength), axis=-1)
+        for strength in (0, 0.5, 1, 1.5)
+    )
+    for part in (half, whole, more):
+        np.testing.assert_allclose(part[..., 1:], before[..., 1:], atol=1e-6)
+    turn = (half - before)[..., 0] - np.round((half - before)[..., 0])
+    assert np.abs(turn).max() < 0.5 / 2 + 1e-6
+    for part, share in ((whole, 2), (more, 3)):
+        apart = part[..., 0] - before[..., 0] - share * turn
+        np.testing.assert_allclose(apart - np.round(apart), 0, atol=1e-5)
+
+
+def test_half_way_from_orange_to_blue_reinhard_is_as_colourful():
+    orange, blue = plain((200, 120, 40)) / 255, plain((60, 110, 200)) / 255
+    spread = [np.ptp(recolor(orange, blue, method="reinhard", strength=s), axis=-1).mean() for s in (0, 0.5, 1)]
+    assert spread[1] > 0.7 * min(spread[0], spread[2]) > 0.3
 
 
 def test_the_kind_of_the_source_is_kept():
@@ -132,8 +162,8 @@ def test_the_working_copy_averages_what_counts():
     picture = np.zeros((700, 1100, 4), np.uint8) + np.uint8([*GREEN, 255])
     picture[::2, ::3] = [*RED, 0]
     copy = small_copy(picture)
-    assert max(copy.rgb.shape) <= 512
-    np.testing.assert_allclose(copy.rgb, plain(GREEN, *copy.rgb.shape[:2]) / 255, atol=1e-6)
+    assert max(copy.rgb.shape) == 367
+    np.testing.assert_allclose(copy.rgb[0], plain(GREEN, *copy.rgb.shape[1:3]) / 255, atol=1e-6)
     masked = small_copy(picture[..., :3], (picture[..., 3] // 2).astype(np.uint8))
     np.testing.assert_allclose(masked.rgb, copy.rgb, atol=1e-6)
     np.testing.assert_allclose(masked.weights, copy.weights * 127 / 255, atol=1e-6)
@@ -260,9 +290,14 @@ def test_a_target_of_one_hue_gives_a_picture_of_that_hue(method):
         ({"method": "magic"}, "method must be one of huenet, optimize, transport, reinhard, got 'magic'"),
         ({"method": "transport", "run": "x"}, "--run is for method huenet, got transport"),
         ({"run": "x"}, "x has no model.safetensors"),
-        ({"strength": 1.5}, "strength must be from 0 to 1, got 1.5"),
-        ({"strength": float("nan")}, "strength must be from 0 to 1, got nan"),
-        ({"smooth": -1}, "smooth must be from 0 to 256, got -1"),
+        ({"strength": 2.5}, "strength must be from 0 to 2, got 2.5"),
+        ({"strength": float("nan")}, "strength must be from 0 to 2, got nan"),
+        ({"method": "transport", "smooth": -1}, "smooth must be from 0 to 256, got -1"),
+        ({"smooth": 4}, "--smooth is for method transport, got huenet; leave one of them out"),
+        ({"method": "reinhard", "light": 0.5}, "--light is for method huenet and optimize and transport, got reinhard"),
+        ({"method": "transport", "keep": "hue"}, "keep must be one of light, value, got 'hue'"),
+        ({"method": "transport", "saturation": 1.5}, "saturation must be from 0 to 1, got 1.5"),
+        ({"method": "transport", "light": float("nan")}, "light must be from 0 to 1, got nan"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
 )

@@ -1,0 +1,87 @@
+"""The trained network as a method of colour transfer. torch is imported when it is first asked: that takes seconds."""
+
+from __future__ import annotations
+
+import huenet._extra  # noqa: F401  # isort: skip
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from huenet.methods.grid import join, rotation_grid, unrolled
+from huenet.methods.sample import Sample
+
+if TYPE_CHECKING:
+    from huenet.model.networks import Generator
+
+__all__ = ["find"]
+
+Array = Any
+CELLS = (16, 16, 64)  # of the grid for a network that has none of its own
+
+
+def find(source: Sample, target: Sample, /, *, run: str | Path | None = None) -> Array:
+    """What a trained network sees fit, in one pass for all pairs.
+
+    Parameters
+    ----------
+    source, target : Sample
+        As many pictures of each.
+    run : path, optional
+        A run folder of ``huenet.train``; without it, the weights that come with the package.
+
+    Returns
+    -------
+    array, (B, rows, columns, K)
+        A grid of displacements of hue in turns, for `huenet.methods.turn.Turn`; of the library of `source`.
+
+    Raises
+    ------
+    ValueError
+        The run has no weights, or they do not fit.
+    """
+    import torch
+
+    numpy = isinstance(source.rgb, np.ndarray)
+    generator = _generator(run, "cpu" if numpy else source.rgb.device)
+    size = generator.config.size
+    source, target = (sample.resized(size, size) for sample in (source, target))
+    hsv = [torch.as_tensor(sample.hsv()).float().movedim(-1, 1) for sample in (source, target)]
+    with torch.no_grad():
+        if generator.config.prior:
+            moves, grid = generator.field(*hsv)
+            mass = torch.as_tensor(source.hue_histogram()).float()
+            found = join(unrolled(moves, mass), grid.permute(0, 2, 3, 1))
+            return found.numpy() if numpy else found
+        rotation = generator(*hsv) - hsv[0][:, 0]
+    values = (torch.as_tensor(v).cpu().double().numpy() for v in (rotation, hsv[0][:, 0], source.hue_weights()))
+    grids = np.stack([_gridded(*one) for one in zip(*values, strict=True)]).astype(np.float32)
+    return grids if numpy else torch.from_numpy(grids).to(hsv[0])
+
+
+def _gridded(rotation: np.ndarray, hue: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A rotation of every pixel (h, w) as a grid (rows, columns, K): what varies with hue alone, and the rest."""
+    grid = rotation_grid(rotation, hue, weights, CELLS)
+    mean = grid.sum(axis=(0, 1))
+    moves = unrolled(np.angle(mean) / (2 * np.pi), np.abs(mean))
+    return moves + np.angle(grid * np.exp(-2j * np.pi * moves)) / (2 * np.pi)
+
+
+def _generator(run: str | Path | None, device: Any) -> Generator:
+    from huenet.model.checkpoint import CheckpointError
+    from huenet.model.inference import SHIPPED, weights
+
+    path = weights(SHIPPED if run is None else run)
+    try:
+        return _loaded(str(run or SHIPPED), path.stat().st_mtime_ns if path.is_file() else 0, device)
+    except CheckpointError as error:
+        raise ValueError(str(error)) from error
+
+
+@lru_cache(maxsize=2)
+def _loaded(run: str, written: int, device: Any) -> Generator:
+    from huenet.model.inference import load_generator
+
+    return load_generator(run, device)[0]
