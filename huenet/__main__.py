@@ -15,6 +15,7 @@ __all__ = ["main"]
 COMMANDS = {
     "train": "train a network on photographs of yours, or those of scikit-image",
     "transfer": "paint a picture, or a folder of them, with the colours of another",
+    "map": "keep what a pair's transfer does, as a .cube or HaldCLUT for other programs",
     "evaluate": "measure a trained network beside the baselines on fixed pairs",
     "report": "turn an evaluation into one HTML page",
 }

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-__all__ = ["centres", "join", "read_grid", "rotation_grid", "splat_grid", "unrolled"]
+__all__ = ["centres", "displacements", "join", "read_grid", "rotation_grid", "splat_grid", "unrolled"]
 
 Array = Any
 
@@ -108,6 +108,25 @@ def unrolled(turns: Array, weights: Array) -> Array:
     return path - xp.round(mean)
 
 
+def displacements(grid: Array) -> Array:
+    """The displacements, in turns, of a grid of directions: those of the mean over places `unrolled`, and the rest.
+
+    Parameters
+    ----------
+    grid : array, (..., rows, columns, K)
+        Complex; its angle is the rotation, its magnitude how much that counts.
+
+    Returns
+    -------
+    array, (..., rows, columns, K)
+    """
+    xp = array_namespace(grid)
+    mean = xp.sum(grid, axis=(-3, -2), keepdims=True)
+    moves = unrolled(_turns(mean, xp), xp.abs(mean))
+    back = xp.cos(2 * math.pi * moves) - 1j * xp.sin(2 * math.pi * moves)
+    return moves + _turns(grid * back, xp)
+
+
 def splat_grid(values: np.ndarray, hue: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Add each pixel's value to the cells that `read_grid` would read there: its transpose.
 
@@ -155,6 +174,10 @@ def rotation_grid(
     for width, share in ((0.5, 1.0), (2.0, 1e-2), (8.0, 1e-4)):  # cells
         grid += share * gaussian_filter(known, width, mode=("constant", "constant", "wrap"))
     return grid
+
+
+def _turns(grid: Array, xp: Any) -> Array:
+    return xp.atan2(xp.imag(grid), xp.real(grid)) / (2 * math.pi)
 
 
 def _taps(

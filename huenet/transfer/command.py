@@ -16,10 +16,9 @@ from tqdm import tqdm
 from huenet._parser import Parser
 from huenet.images.picture import OUTPUTS, read_picture, write_picture
 from huenet.images.read import ImageError
-from huenet.methods.turn import KEEP
 from huenet.transfer.jobs import Job, JobError, plan
-from huenet.transfer.methods import METHODS
-from huenet.transfer.recoloring import Settings, TransferError, mask_of, recolor_picture, settings_of
+from huenet.transfer.options import SUMMARIES, add_options, settings_from
+from huenet.transfer.recoloring import Settings, TransferError, mask_of, recolor_picture
 
 __all__ = ["main"]
 
@@ -30,12 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         jobs = plan(options.source, options.target, options.out, mask=options.mask, force=options.force)
-        settings = settings_of(
-            options.method,
-            options.strength,
-            options.seed,
-            **{name: getattr(options, name) for name in ("run", "smooth", "keep", "saturation", "light")},
-        )
+        settings = settings_from(options, options.seed)
         mask = None if options.mask is None else mask_of(read_picture(options.mask).pixels)
         skipped = _run(jobs, mask, settings, force=options.force, strip=options.strip_metadata)
     except (ImageError, JobError, TransferError) as error:
@@ -54,7 +48,7 @@ def _parser() -> Parser:
         "Any size up to 100 megapixels. Depth (8 or 16 bits), colour profile, transparency\n"
         "and metadata (EXIF, XMP, IPTC, resolution, comments) are kept; a TARGET in another\n"
         "colour profile is converted to SOURCE's. Nothing is overwritten without --force.",
-        epilog="methods:\n" + "".join(f"  {name:10} {method.summary}\n" for name, method in METHODS.items()) + "\n"
+        epilog=SUMMARIES + "\n"
         "examples:\n"
         "  huenet transfer rose.jpg sunset.jpg -o red-rose.png\n"
         "  huenet transfer holiday/ painting.jpg -o painted/ --strength 0.7\n"
@@ -70,32 +64,10 @@ def _parser() -> Parser:
         help=f"file to write ({', '.join(OUTPUTS)}), or a folder where SOURCE or TARGET is one; 16 bits need .png or "
         ".tif, transparency any but .jpg",
     )  # fmt: skip
-    add("--method", choices=METHODS, help="how, see below (default: huenet)")
-    add(
-        "--run", type=Path, metavar="FOLDER",
-        help="for huenet: run folder of huenet train (default: the weights that come with the package)",
-    )  # fmt: skip
-    add(
-        "--strength", type=float, default=1.0, metavar="0..2",
-        help="how far hue turns, and what else the method changes: 0 not at all, above 1 further (default: 1)",
-    )  # fmt: skip
-    add(
-        "--keep", choices=KEEP,
-        help="what stays while hue turns: light, or HSV's value, as in the paper; not for reinhard (default: light)",
-    )  # fmt: skip
-    add(
-        "--saturation", type=float, metavar="0..1",
-        help="how far to bring the distribution of saturation to TARGET's; not for reinhard (default: 0)",
-    )  # fmt: skip
-    add("--light", type=float, metavar="0..1", help="the same of light; not for reinhard (default: 0)")
+    add_options(parser)
     add(
         "--mask", type=Path, metavar="FILE",
         help="picture of SOURCE's size: white is recoloured; black, and what is transparent, is kept",
-    )  # fmt: skip
-    add(
-        "--smooth", type=float, metavar="N",
-        help="for transport: 0 follows TARGET to the letter; more, up to 256, keeps near hues together, where one "
-        "surface comes out in several colours (default: 8)",
     )  # fmt: skip
     add("--force", action="store_true", help="replace what exists at OUT; SOURCE and TARGET are never replaced")
     add(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from huenet.methods.grid import join, rotation_grid, unrolled
+from huenet.methods.grid import displacements, join, rotation_grid, unrolled
 from huenet.methods.sample import Sample
 
 if TYPE_CHECKING:
@@ -57,16 +57,9 @@ def find(source: Sample, target: Sample, /, *, run: str | Path | None = None) ->
             return found.numpy() if numpy else found
         rotation = generator(*hsv) - hsv[0][:, 0]
     values = (torch.as_tensor(v).cpu().double().numpy() for v in (rotation, hsv[0][:, 0], source.hue_weights()))
-    grids = np.stack([_gridded(*one) for one in zip(*values, strict=True)]).astype(np.float32)
+    grids = np.stack([rotation_grid(turn, hue, mass, CELLS) for turn, hue, mass in zip(*values, strict=True)])
+    grids = displacements(grids).astype(np.float32)
     return grids if numpy else torch.from_numpy(grids).to(hsv[0])
-
-
-def _gridded(rotation: np.ndarray, hue: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """A rotation of every pixel (h, w) as a grid (rows, columns, K): what varies with hue alone, and the rest."""
-    grid = rotation_grid(rotation, hue, weights, CELLS)
-    mean = grid.sum(axis=(0, 1))
-    moves = unrolled(np.angle(mean) / (2 * np.pi), np.abs(mean))
-    return moves + np.angle(grid * np.exp(-2j * np.pi * moves)) / (2 * np.pi)
 
 
 def _generator(run: str | Path | None, device: Any) -> Generator:

@@ -14,10 +14,20 @@ import numpy as np
 from PIL import Image
 
 from huenet.images.picture import Picture, in_profile, pixels_of
-from huenet.transfer.methods import METHODS, Method
+from huenet.methods.sample import Sample
+from huenet.transfer.methods import METHODS, Change, Method
 from huenet.transfer.pixel_map import apply_map, small_copy
 
-__all__ = ["Settings", "TransferError", "mask_of", "recolor", "recolor_picture", "settings_of"]
+__all__ = [
+    "Settings",
+    "TransferError",
+    "find_change",
+    "mask_of",
+    "recolor",
+    "recolor_picture",
+    "settings_of",
+    "target_copy",
+]
 
 STRONGEST = 2
 
@@ -83,7 +93,7 @@ def recolor(
         An argument is of the wrong kind, shape or range, or holds NaN; or the run has no weights, or they do not fit.
     """
     options = {"run": run, "smooth": smooth, "keep": keep, "saturation": saturation, "light": light}
-    settings = settings_of(method, strength, seed, **options)
+    settings = settings_of(method, seed, strength=strength, **options)
     result, goal = _picture(source, "source"), _picture(target, "target")
     recolor_picture(result, goal, None if mask is None else _mask(mask), settings)
     if not isinstance(source, Image.Image):
@@ -100,7 +110,7 @@ class Settings:
     seed: int
 
 
-def settings_of(method: str | None, strength: float, seed: int, **options: Any) -> Settings:
+def settings_of(method: str | None, seed: int, **options: Any) -> Settings:
     """Check a request; options that are None were not given.
 
     Raises
@@ -115,11 +125,11 @@ def settings_of(method: str | None, strength: float, seed: int, **options: Any) 
     for name in given.keys() - METHODS[method].options().keys():
         able = " and ".join(other for other in METHODS if name in METHODS[other].options())
         raise TransferError(f"--{name} is for method {able}, got {method}; leave one of them out")
-    if not 0 <= strength <= STRONGEST:
+    if not 0 <= (strength := given.get("strength", 1.0)) <= STRONGEST:
         raise TransferError(f"strength must be from 0 to {STRONGEST}, got {strength}")
     if seed < 0:
         raise TransferError(f"seed must be at least 0, got {seed}")
-    return Settings(METHODS[method], {**given, "strength": strength}, seed)
+    return Settings(METHODS[method], given, seed)
 
 
 def recolor_picture(source: Picture, target: Picture, mask: np.ndarray | None, settings: Settings) -> None:
@@ -127,21 +137,38 @@ def recolor_picture(source: Picture, target: Picture, mask: np.ndarray | None, s
     if mask is not None and mask.shape != source.pixels.shape[:2]:
         sizes = ["{1} x {0}".format(*shape) for shape in (mask.shape, source.pixels.shape)]
         raise TransferError(f"the mask has {sizes[0]} pixels and the source {sizes[1]}; make them equal")
-    if not settings.options["strength"]:
-        return
-    small, goal = small_copy(source.pixels, mask), small_copy(target.pixels)
-    if source.profile != target.profile:
-        rgb = in_profile(np.rint(goal.rgb[0] * 255).astype(np.uint8), target.profile, source.profile)
-        goal.rgb = rgb[None].astype(np.float32) / 255
-    for name, copy in (("source", small), ("target", goal)):
-        if not (copy.has_colour() if settings.method.of_hue else copy.weights.any()):
-            warnings.warn(f"the {name} has no colour: the source stays as it is", stacklevel=3)
-            return
+    change = find_change(small_copy(source.pixels, mask), target_copy(target, source.profile), settings)
+    if change is not None:
+        apply_map(source.pixels, change, mask=mask, seed=settings.seed)
+
+
+def target_copy(target: Picture, profile: bytes | None) -> Sample:
+    """A target to look at, in the colour profile of a source."""
+    small = small_copy(target.pixels)
+    if target.profile != profile:
+        rgb = in_profile(np.rint(small.rgb[0] * 255).astype(np.uint8), target.profile, profile)
+        small.rgb = rgb[None].astype(np.float32) / 255
+    return small
+
+
+def find_change(source: Sample, target: Sample, settings: Settings) -> Change | None:
+    """What a method makes of a pair; None, with a warning, where there is no colour to go by.
+
+    Raises
+    ------
+    TransferError
+        An option is out of its range, or a run cannot be read.
+    """
+    for name, sample in (("source", source), ("target", target)):
+        if not (sample.has_colour() if settings.method.of_hue else sample.weights.any()):
+            warnings.warn(f"the {name} has no colour: the source stays as it is", stacklevel=4)
+            return None
+    if settings.options.get("strength") == 0:
+        return None
     try:
-        change = settings.method(small, goal, settings.options)
+        return settings.method(source, target, settings.options)
     except ValueError as error:
         raise TransferError(str(error)) from error
-    apply_map(source.pixels, change, mask=mask, seed=settings.seed)
 
 
 def _picture(picture: Any, name: str) -> Picture:

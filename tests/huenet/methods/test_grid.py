@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
 
-from huenet.methods.grid import centres, join, read_grid, rotation_grid, splat_grid, unrolled
+from huenet.methods.grid import centres, displacements, join, read_grid, rotation_grid, splat_grid, unrolled
 
 
 def test_splat_is_the_transpose_of_read(rng):
@@ -71,6 +71,12 @@ def test_unrolled_displacements_are_the_same_rotations_without_leaps(turns, weig
         assert np.abs(steps).max() <= 0.5 + 1e-9
         if mass.sum() > 0:
             assert abs(np.average(row, weights=mass)) <= 0.5 + 1e-9
+
+
+def test_displacements_are_the_angles_of_a_grid(rng):
+    turns = 0.7 + 0.2 * rng.random((2, 3, 4, 16))
+    found = displacements((0.5 + rng.random(turns.shape)) * np.exp(2j * np.pi * turns))
+    np.testing.assert_allclose(found, turns - 1, atol=1e-12)
 
 
 def test_half_of_a_transport_across_the_half_turn_does_not_tear():

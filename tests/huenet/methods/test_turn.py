@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huenet.color import chroma, luminance, rgb_to_hsv
-from huenet.methods.sample import Sample
+from huenet.methods.sample import Sample, pooled
 from huenet.methods.turn import NODES, STEEPEST, Turn, curve
 
 PLAIN = np.zeros((1, 1, 1, 256))
@@ -96,3 +96,18 @@ def test_batches_of_other_libraries_come_out_alike(rng, library):
     together = made(xp.asarray, slice(None))
     for i in range(3):
         np.testing.assert_allclose(together[i : i + 1], made(np.asarray, slice(i, i + 1)), atol=1e-6)
+
+
+def test_pooled_samples_have_the_palettes_of_all_by_their_shares(rng):
+    """Three pictures of one hue each, of any sizes: the histogram's masses are the shares, times the chroma."""
+    from huenet.color import hsv_to_rgb
+
+    hues, shares, sizes = (0.1, 0.4, 0.8), (1.0, 2.0, 5.0), ((30, 40), (7, 90), (256, 128))
+    samples = [
+        Sample(hsv_to_rgb(np.full((1, *size, 3), [hue, 0.5, 0.8]), axis=-1), np.ones((1, *size)))
+        for hue, size in zip(hues, sizes, strict=True)
+    ]
+    samples[1].rgb[:, :3], samples[1].weights[:, :3] = [0, 0, 1], 0  # hidden: does not count, and does not bleed
+    hist = pooled(samples, shares).hue_histogram()[0]
+    np.testing.assert_allclose([hist[int(hue * 256)] for hue in hues], np.array(shares) / 8, atol=1e-3)
+    assert pooled(samples[:1]) is samples[0]

@@ -95,7 +95,7 @@ def test_strength_scales_the_turn_of_hue_and_leaves_its_chroma(method):
     assert np.abs(turn).max() < 0.5 / 2 + 1e-6
     for part, share in ((whole, 2), (more, 3)):
         apart = part[..., 0] - before[..., 0] - share * turn
-        np.testing.assert_allclose(apart - np.round(apart), 0, atol=1e-5)
+        np.testing.assert_allclose(apart - np.round(apart), 0, atol=1e-3)  # between hues, directions are averaged
 
 
 def test_half_way_from_orange_to_blue_reinhard_is_as_colourful():

@@ -1,0 +1,5 @@
+import sys
+
+from huenet.map.command import main
+
+sys.exit(main())
