@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from huenet.methods.grid import displacements, join, rotation_grid, unrolled
 from huenet.methods.sample import Sample
@@ -54,12 +55,19 @@ def find(source: Sample, target: Sample, /, *, run: str | Path | None = None) ->
             moves, grid = generator.field(*hsv)
             mass = torch.as_tensor(source.hue_histogram()).float()
             found = join(unrolled(moves, mass), grid.permute(0, 2, 3, 1))
-            return found.numpy() if numpy else found
+            return _finite(found.numpy() if numpy else found)
         rotation = generator(*hsv) - hsv[0][:, 0]
     values = (torch.as_tensor(v).cpu().double().numpy() for v in (rotation, hsv[0][:, 0], source.hue_weights()))
     grids = np.stack([rotation_grid(turn, hue, mass, CELLS) for turn, hue, mass in zip(*values, strict=True)])
     grids = displacements(grids).astype(np.float32)
-    return grids if numpy else torch.from_numpy(grids).to(hsv[0])
+    return _finite(grids if numpy else torch.from_numpy(grids).to(hsv[0]))
+
+
+def _finite(found: Array) -> Array:
+    """What was found, where it is numbers: finite weights, but absurd ones, lead elsewhere."""
+    if not array_namespace(found).isfinite(found).all():
+        raise ValueError("the network's output is infinite or NaN; its weights are of no use, choose another run")
+    return found
 
 
 def _generator(run: str | Path | None, device: Any) -> Generator:

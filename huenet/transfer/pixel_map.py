@@ -44,6 +44,11 @@ def apply_map(picture: np.ndarray, change: Change, *, mask: np.ndarray | None = 
     """Change a picture in place, tile by tile, mixed with what was there by `mask`.
 
     Whole numbers are rounded up or down at random, by `seed`: that leaves no bands.
+
+    Raises
+    ------
+    FloatingPointError
+        The map gives what is no colour; part of the picture is changed by then.
     """
     height, width = picture.shape[:2]
     full = _full_scale(picture.dtype)
@@ -55,6 +60,8 @@ def apply_map(picture: np.ndarray, change: Change, *, mask: np.ndarray | None = 
         new = change(rgb[None], centres(height, top, top + rows), centres(width, left, left + columns))[0]
         if mask is not None:
             new = rgb + _unit(mask[part])[..., None] * (new - rgb)
+        if not np.isfinite(new).all():
+            raise FloatingPointError("the colours found are infinite or NaN; choose another method, or another run")
         if full > 1:
             noise = np.random.default_rng((seed, top, left)).random(new.shape, np.float32)
             # the margin keeps what is whole already, up to rounding, as it is

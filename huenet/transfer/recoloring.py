@@ -138,8 +138,12 @@ def recolor_picture(source: Picture, target: Picture, mask: np.ndarray | None, s
         sizes = ["{1} x {0}".format(*shape) for shape in (mask.shape, source.pixels.shape)]
         raise TransferError(f"the mask has {sizes[0]} pixels and the source {sizes[1]}; make them equal")
     change = find_change(small_copy(source.pixels, mask), target_copy(target, source.profile), settings)
-    if change is not None:
+    if change is None:
+        return
+    try:
         apply_map(source.pixels, change, mask=mask, seed=settings.seed)
+    except FloatingPointError as error:
+        raise TransferError(str(error)) from error
 
 
 def target_copy(target: Picture, profile: bytes | None) -> Sample:
