@@ -173,10 +173,11 @@ def past(results: Mapping[str, Any]) -> list[str]:
         found, distance = results["past"][key], FIGURES[key][0]
         if found:
             more = "more" if found["mean"] > 0 else "less"
+            own, gap = decimal(results["methods"]["huenet"][key]["mean"], 3), decimal(abs(found["mean"]), 4)
+            low, high = (decimal(found[end], 4, "+") for end in ("low", "high"))
             sentences.append(
-                f"At the network's {distance}, {results['methods']['huenet'][key]['mean']:.3f}, {family} transport of "
-                f"the right width has an incoherence of {found['curve']:.4f} and the network {abs(found['mean']):.4f} "
-                f"{more} (difference, 95%: {decimal(found['low'], 4, '+')} to {decimal(found['high'], 4, '+')})."
+                f"At the network's {distance}, {own}, {family} transport of the right width has an incoherence of "
+                f"{decimal(found['curve'], 4)} and the network {gap} {more} (difference, 95%: {low} to {high})."
             )
         else:
             sentences.append(
