@@ -23,7 +23,7 @@ import torch
 import diffhist
 from benchmarks import cases, dense, machine, peers, train_step
 from benchmarks.cases import Case
-from diffhist._backends import torch as _torch
+from diffhist._evaluation import fused as choice
 from huenet.config import Config, from_preset
 
 REPEATS = 20
@@ -78,17 +78,17 @@ def take(device: torch.device, case: Case) -> dict[str, Any]:
 
 def ways(device: torch.device) -> dict[str, bool]:
     """How diffhist can evaluate there, and whether that is by its fused kernels."""
-    return {"fused": True, "array code": False} if _torch.kernels(device) else {"array code": False}
+    return {"fused": True, "array code": False} if choice.kernels(device) else {"array code": False}
 
 
 @contextlib.contextmanager
 def kernels(on: bool) -> Iterator[None]:
     """diffhist with its fused kernels, or by array code alone."""
-    before, _torch.FUSED = _torch.FUSED, on
+    before, choice.FUSED = choice.FUSED, on
     try:
         yield
     finally:
-        _torch.FUSED = before
+        choice.FUSED = before
 
 
 def training(config: Config) -> dict[str, dict[str, float]]:

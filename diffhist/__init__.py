@@ -14,6 +14,7 @@ Conventions, said once:
 """
 
 from diffhist._backends.primitive import value_and_grad, vjp
+from diffhist._registry import register_backend
 from diffhist.histogram import joint_histogram, soft_histogram
 from diffhist.information import (
     conditional_entropy,
@@ -35,6 +36,7 @@ __all__ = [
     "mi_distance",
     "mi_floor",
     "mutual_information",
+    "register_backend",
     "soft_histogram",
     "squared_emd",
     "unbalanced_emd",

@@ -4,11 +4,12 @@ import contextlib
 import functools
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import array_api_compat
 import numpy as np
+
+from diffhist._registry import backend_of, innermost, is_array, name_of
 
 Array = Any
 _TORCH_HALF = ("float16", "bfloat16")
@@ -30,37 +31,16 @@ def is_jax(array: Array) -> bool:
 
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace that all ``arrays`` share; TypeError where they come from two libraries or devices."""
-    if all(is_torch(a) for a in arrays):  # array_namespace() warns under torch.compile
-        import array_api_compat.torch as xp
-    else:
-        try:
-            xp = array_api_compat.array_namespace(*arrays)
-        except TypeError as error:
-            kinds = ", ".join(f"{type(a).__module__}.{type(a).__name__}" for a in arrays)
-            raise TypeError(f"expected arrays of one library, got {kinds}") from error
-    return xp
+    backend = backend_of(*arrays)
+    spaces = [backend.namespace(a) for a in arrays if backend_of(a) is backend]
+    if any(s is not spaces[0] for s in spaces):
+        raise TypeError(f"expected arrays of one library, got {', '.join(name_of(a) for a in arrays)}")
+    return spaces[0]
 
 
 def device(array: Array) -> Any:
-    return array.device if is_torch(array) else array_api_compat.device(array)
-
-
-def compiler(array: Array) -> Any:
-    """The bridge to a library that is compiling the code it is called from, or None."""
-    if is_torch(array):
-        from diffhist._backends import torch as _torch
-
-        return _torch if _torch.is_compiling() else None
-    return None
-
-
-def kernels(array: Array) -> Any:
-    """The module of fused kernels for the device that an array is on, or None."""
-    if is_torch(array) and array.device.type != "cpu":
-        from diffhist._backends import torch as _torch
-
-        return _torch.kernels(array.device)
-    return None
+    """Where an array is; None where its library does not say."""
+    return None if is_jax(array) else getattr(array, "device", None)  # what JAX traces is nowhere
 
 
 def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
@@ -69,20 +49,22 @@ def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
     ``weights`` may be boolean as well.
     """
     given = {f"`{name}`": a for name, a in named.items()} | ({} if weights is None else {"`weights`": weights})
-    plain = {name: getattr(a, "value", a) for name, a in given.items()}  # what the tape carries
-    for name, a in plain.items():
-        if not (is_torch(a) or array_api_compat.is_array_api_obj(a)):  # the latter warns under torch.compile
-            raise TypeError(f"{name} must be an array (of NumPy, torch, JAX, CuPy, ...), got {type(a).__name__}")
-    xp = namespace(*plain.values())
+    for name, a in given.items():
+        if not is_array(a):
+            raise TypeError(
+                f"{name} must be an array of NumPy, torch, JAX, CuPy, ... or of a library added by "
+                f"`diffhist.register_backend`, got {name_of(a)}"
+            )
+    xp = namespace(*given.values())
+    plain = {name: innermost(a) for name, a in given.items()}
     for name, a in plain.items():
         if not (
             xp.isdtype(a.dtype, "real floating") or is_half(a) or (name == "`weights`" and xp.isdtype(a.dtype, "bool"))
         ):
             raise TypeError(f"{name} must be of a floating dtype, got {a.dtype}; convert it first")
-    if not is_jax(next(iter(plain.values()))):  # a traced JAX array has no device
-        places = {name: str(device(a)) for name, a in plain.items()}
-        if len(set(places.values())) > 1:
-            raise ValueError(f"arrays must be on one device, got {', '.join(f'{n} on {d}' for n, d in places.items())}")
+    places = {name: str(device(a)) for name, a in plain.items()}
+    if len(set(places.values())) > 1:
+        raise ValueError(f"arrays must be on one device, got {', '.join(f'{n} on {d}' for n, d in places.items())}")
     return xp
 
 
@@ -115,13 +97,19 @@ def accumulator_dtype(xp: Any, like: Array) -> Any:
     return xp.float64
 
 
-def exact_sums(array: Array) -> Any:
-    """A context in which sums over pixels can be taken in the accumulator's dtype, and products are exact."""
-    if is_jax(array):
-        from diffhist._backends.jax import exact_sums as context
+@contextlib.contextmanager
+def exact_sums(array: Array) -> Iterator[None]:
+    """A context in which sums over pixels can be float64, which JAX by default turns into float32, which stagnates; and
+    in which float32 products are float32, and not what an accelerator is fastest at."""
+    if not is_jax(array):
+        yield
+        return
+    import jax.experimental
 
-        return context()
-    return contextlib.nullcontext()
+    newer = getattr(jax, "enable_x64", None)
+    wide = newer if newer is not None else getattr(jax.experimental, "enable_x64")  # noqa: B009 - gone since JAX 0.8
+    with wide(True), jax.default_matmul_precision("highest"):
+        yield
 
 
 def index_dtype(xp: Any, like: Array) -> Any:
@@ -206,9 +194,9 @@ def take(xp: Any, table: Array, index: Array, offset: int = 0) -> Array:
 def repeat(step: Callable[..., tuple[Array, ...]], state: tuple[Array, ...], times: int) -> tuple[Array, ...]:
     """``state = step(*state)``, so many times; one loop in a program that JAX makes of it."""
     if is_jax(state[0]):
-        from diffhist._backends.jax import repeat as loop
+        import jax
 
-        return loop(step, state, times)
+        return jax.lax.fori_loop(0, times, lambda _, each: step(*each), state)
     for _ in range(times):
         state = step(*state)
     return state

@@ -1,5 +1,6 @@
 """Soft histograms, one- and two-dimensional, and their gradient rules (Eq. 4 and 23)."""
 
+import builtins
 import math
 import operator
 from typing import Any
@@ -14,8 +15,7 @@ from diffhist._array import (
     sample_axes,
 )
 from diffhist._backends.primitive import differentiable
-from diffhist._evaluation.evaluate import gather, spread
-from diffhist._evaluation.kernel import Axis
+from diffhist._evaluation import Axis, gather, spread
 
 __all__ = ["joint_histogram", "soft_histogram"]
 
@@ -187,7 +187,7 @@ def _axis(of: str, bins: Any, range: Any, bandwidth: Any, boundary: Any) -> Axis
 
 def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any, axis: Any, normalize: bool) -> Array:
     x, *rest, w = samples(*images, weights, axis=axis)
-    xp = namespace(*(getattr(i, "value", i) for i in images))
+    xp = namespace(*images)
     sums = _spread(x, *rest or (None,), w, axes=grids, orders=(0,) * len(grids))
     if not normalize:
         return sums
@@ -229,8 +229,14 @@ def _arranged(a: Array, /, *, rank: int, shape: tuple[int, ...], axes: tuple[int
     xp = namespace(a)
     mapped = tuple(a.shape[: a.ndim - rank])  # axes that a transform has put in front
     a = xp.reshape(a, (*mapped, *(1,) * (len(shape) - rank), *a.shape[a.ndim - rank :]))
-    a = xp.moveaxis(xp.broadcast_to(a, (*mapped, *shape)), axes, tuple(range(-len(axes), 0)))
+    a = xp.permute_dims(xp.broadcast_to(a, (*mapped, *shape)), _order(len(mapped), len(shape), axes))
     return xp.reshape(a, (*a.shape[: a.ndim - len(axes)], -1))
+
+
+def _order(mapped: int, rank: int, axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes of an array, those of its samples last."""
+    samples = [mapped + rank + d for d in axes]
+    return (*(d for d in builtins.range(mapped + rank) if d not in samples), *samples)
 
 
 @_arranged.defvjp
@@ -239,7 +245,8 @@ def _(g, out, a, /, *, rank, shape, axes, needed):
     batch = tuple(n for d, n in enumerate(shape) if d - len(shape) not in axes)
     mapped = tuple(a.shape[: a.ndim - rank])
     g = xp.reshape(g, (*mapped, *batch, *(shape[d] for d in axes)))
-    g = xp.moveaxis(g, tuple(range(-len(axes), 0)), axes)
+    order = _order(len(mapped), len(shape), axes)
+    g = xp.permute_dims(g, tuple(order.index(d) for d in builtins.range(len(order))))
     own = (1,) * (len(shape) - rank) + tuple(a.shape[a.ndim - rank :])
     stretched = tuple(d - len(shape) for d, n in enumerate(own) if n != shape[d])
     return (xp.reshape(xp.sum(g, axis=stretched) if stretched else g, a.shape),)

@@ -225,11 +225,11 @@ def test_gpu_training_step(monkeypatch):
 def test_gpu_measures_with_and_without_the_kernels(monkeypatch):
     device = torch.device("cpu")
     assert gpu.ways(device) == {"array code": False}
-    monkeypatch.setattr(gpu._torch, "_kernels_on", lambda device: "kernels")
+    monkeypatch.setattr(gpu.choice, "_kernels_on", lambda device: "kernels")
     assert gpu.ways(device) == {"fused": True, "array code": False}
     with gpu.kernels(False):
-        assert gpu._torch.kernels(device) is None
-    assert gpu._torch.kernels(device) == "kernels"
+        assert gpu.choice.kernels(device) is None
+    assert gpu.choice.kernels(device) == "kernels"
 
 
 @pytest.mark.parametrize("task", cases.TASKS)

@@ -1,28 +1,21 @@
-"""The bridge to JAX: one custom_vjp over any primitive."""
+"""The backend of JAX: one custom_vjp over any primitive."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import array_api_compat
 import jax
-import jax.experimental
 
 from diffhist._backends.primitive import Call
 
+__all__ = ["apply", "namespace", "vjp"]
 
-@contextlib.contextmanager
-def exact_sums() -> Iterator[None]:
-    """A context in which sums can be float64, by default JAX turns it into float32, which stagnates; and in which
-    float32 products are float32, and not what an accelerator is fastest at."""
-    newer = getattr(jax, "enable_x64", None)
-    wide = newer if newer is not None else getattr(jax.experimental, "enable_x64")  # noqa: B009 - gone since JAX 0.8
-    with wide(True), jax.default_matmul_precision("highest"):
-        yield
+vjp: Callable[..., Any] = jax.vjp
 
 
-def repeat(step: Callable[..., tuple[jax.Array, ...]], state: tuple[jax.Array, ...], times: int) -> Any:
-    return jax.lax.fori_loop(0, times, lambda _, each: step(*each), state)
+def namespace(array: jax.Array) -> Any:
+    return array_api_compat.array_namespace(array)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

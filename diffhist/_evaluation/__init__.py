@@ -2,3 +2,39 @@
 
 Nothing here knows of gradients: derivatives by a coordinate are kernels of a higher order.
 """
+
+from collections.abc import Sequence
+from typing import Any
+
+from diffhist._array import Array, is_torch
+from diffhist._evaluation import evaluate
+from diffhist._evaluation.kernel import Axis
+
+__all__ = ["Axis", "gather", "spread"]
+
+
+def spread(
+    xp: Any,
+    coordinates: Sequence[Array],
+    weights: Array | None,
+    axes: Sequence[Axis],
+    orders: Sequence[int],
+    dtype: Any,
+) -> Array:
+    """sum_i w_i prod_j pi_k^(order_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
+    if is_torch(coordinates[0]):
+        from diffhist._evaluation import operators
+
+        return operators.spread(coordinates, weights, axes, orders, dtype)
+    return evaluate.spread(xp, coordinates, weights, axes, orders, dtype)
+
+
+def gather(
+    xp: Any, h: Array, coordinates: Sequence[Array], axes: Sequence[Axis], orders: Sequence[Sequence[int]], dtype: Any
+) -> list[Array]:
+    """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
+    if is_torch(coordinates[0]):
+        from diffhist._evaluation import operators
+
+        return operators.gather(h, coordinates, axes, orders, dtype)
+    return evaluate.gather(xp, h, coordinates, axes, orders, dtype)

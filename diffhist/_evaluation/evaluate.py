@@ -2,7 +2,7 @@
 
 Three ways that agree to rounding (the splines to a few parts in a million), chosen by what they cost: bands, splines
 and the dense way. Pixels are walked through in chunks, so that memory beyond the inputs and the tables does not grow
-with their number. On a CUDA device a fourth comes before them, the fused kernels of `_triton`, in the cases it covers.
+with their number.
 """
 
 import itertools
@@ -10,11 +10,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from diffhist._array import Array, accumulator_dtype, compiler, device, kernels, scatter_add, take
-from diffhist._evaluation.kernel import Axis, Band, dense, depth
+from diffhist._array import Array, accumulator_dtype, device, scatter_add, take
+from diffhist._evaluation.band import Band
+from diffhist._evaluation.dense import gather_dense, spread_dense
+from diffhist._evaluation.kernel import Axis, columns, parts
 from diffhist._evaluation.spline import Spline
 
-CHUNK = 1 << 20  # elements of the temporaries that are alive at once
 TABLE = 3 << 19  # elements of the largest grid of splines
 LANES = 2  # parts of a single sample that are summed side by side, and then together
 
@@ -42,16 +43,6 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     return best
 
 
-def _parts(total: int, each: int) -> Iterator[slice]:
-    step = max(1, CHUNK // max(1, each))
-    for start in range(0, total, step):
-        yield slice(start, min(total, start + step))
-
-
-def _columns(xp: Any, arrays: Sequence[Array], part: slice, dtype: Any) -> list[Array]:
-    return [xp.astype(a[:, part], dtype, copy=False) for a in arrays]
-
-
 def spread(
     xp: Any,
     coordinates: Sequence[Array],
@@ -61,19 +52,15 @@ def spread(
     dtype: Any,
 ) -> Array:
     """sum_i w_i prod_j pi_k^(order_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
-    if bridge := compiler(coordinates[0]):
-        return bridge.spread(coordinates, weights, axes, orders, dtype)
-    if (fused := kernels(coordinates[0])) and fused.covers(coordinates[0], axes, [orders], dtype):
-        return fused.spread(coordinates, weights, axes, orders)
     ways = _ways(xp, axes, coordinates[0], dtype, [orders])
     done = []
     for rows in _rows(ways, coordinates[0].shape[0]):
         pixels = [c[rows, :] for c in coordinates]
         w = None if weights is None else weights[rows, :]
         if ways is None:
-            done.append(_spread_dense(xp, pixels, w, axes, orders, dtype))
+            done.append(spread_dense(xp, pixels, w, axes, orders, dtype))
         else:
-            done.append(_spread_taps(xp, pixels, w, ways, orders, dtype))
+            done.append(spread_taps(xp, pixels, w, ways, orders, dtype))
     return done[0] if len(done) == 1 else xp.concat(done, axis=0)
 
 
@@ -85,22 +72,7 @@ def _rows(ways: Any, total: int) -> Iterator[slice]:
         yield slice(start, min(total, start + step))
 
 
-def _spread_dense(xp: Any, pixels: Any, weights: Any, axes: Any, orders: Any, dtype: Any) -> Array:
-    B, N = pixels[0].shape
-    total: Any = 0.0
-    for part in _parts(N, B * sum(a.bins + 2 * a.reach(depth(xp, dtype)) for a in axes)):
-        columns = _columns(xp, pixels, part, dtype)
-        masses = [dense(xp, c, a, (o,))[o] for c, a, o in zip(columns, axes, orders, strict=True)]
-        last = masses[-1] if weights is None else masses[-1] * _columns(xp, [weights], part, dtype)[0][:, None, :]
-        exact = accumulator_dtype(xp, last)
-        masses = [xp.astype(m, exact) for m in (*masses[:-1], last)]
-        total = total + (
-            xp.matmul(masses[0], xp.matrix_transpose(masses[1])) if len(axes) == 2 else xp.sum(masses[0], axis=-1)
-        )
-    return total
-
-
-def _spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: Any) -> Array:
+def spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: Any) -> Array:
     B, N = pixels[0].shape
     exact = accumulator_dtype(xp, pixels[0])
     if B == 1 and N % LANES == 0 and LANES * math.prod([w.size for w in ways]) <= TABLE:  # a row each to the threads
@@ -111,11 +83,11 @@ def _spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dty
     rows = pixels[0].shape[0]
     table = xp.zeros((rows, math.prod(w.size for w in ways)), dtype=exact, device=device(pixels[0]))
     stride = 1 if len(ways) == 1 else ways[1].size
-    for part in _parts(pixels[0].shape[1], _work(rows, ways)):
-        index, lead, block = _located(xp, _columns(xp, pixels, part, dtype), ways, [orders])
+    for part in parts(pixels[0].shape[1], _work(rows, ways)):
+        index, lead, block = _located(xp, columns(xp, pixels, part, dtype), ways, [orders])
         values = block[orders[-1]]
         if weights is not None:
-            w = _columns(xp, [weights], part, dtype)[0][:, None, :]
+            w = columns(xp, [weights], part, dtype)[0][:, None, :]
             values = w if values is None else values * w
         values = None if values is None else xp.astype(values, exact)
         for i, tap in enumerate(lead[orders[0]]):
@@ -128,7 +100,7 @@ def _spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dty
         h = ways[0].collect(table, orders[0])
     else:
         grid = xp.reshape(table, (B, ways[0].size, ways[1].size))
-        strips = _parts(ways[0].size, 8 * ways[1].size)
+        strips = parts(ways[0].size, 8 * ways[1].size)
         h = xp.concat([ways[1].collect(grid[:, part, :], orders[1]) for part in strips], axis=1)
         h = xp.matrix_transpose(ways[0].collect(xp.matrix_transpose(h), orders[0]))
     return h + 0.0 * xp.sum(h, axis=tuple(range(1, h.ndim)), keepdims=True)  # one NaN makes the sample NaN
@@ -156,40 +128,24 @@ def gather(
     xp: Any, h: Array, coordinates: Sequence[Array], axes: Sequence[Axis], orders: Sequence[Sequence[int]], dtype: Any
 ) -> list[Array]:
     """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
-    if bridge := compiler(coordinates[0]):
-        return bridge.gather(h, coordinates, axes, orders, dtype)
-    if (fused := kernels(coordinates[0])) and fused.covers(coordinates[0], axes, orders, dtype):
-        return fused.gather(h, coordinates, axes, orders)
     ways = _ways(xp, axes, coordinates[0], dtype, orders)
     h = xp.astype(h, dtype, copy=False)
     if ways is None:
-        return _gather_dense(xp, h, coordinates, axes, orders, dtype)
+        return gather_dense(xp, h, coordinates, axes, orders, dtype)
     done = [
-        _gather_taps(xp, h[rows, ...], [c[rows, :] for c in coordinates], ways, orders, dtype)
+        gather_taps(xp, h[rows, ...], [c[rows, :] for c in coordinates], ways, orders, dtype)
         for rows in _rows(ways, coordinates[0].shape[0])
     ]
     return done[0] if len(done) == 1 else [xp.concat(list(d), axis=0) for d in zip(*done, strict=True)]
 
 
-def _gather_dense(xp: Any, h: Array, pixels: Any, axes: Any, orders: Any, dtype: Any) -> list[Array]:
-    B, N = pixels[0].shape
-    results: list[list[Array]] = [[] for _ in orders]
-    for part in _parts(N, B * sum(a.bins + 2 * a.reach(depth(xp, dtype)) for a in axes)):
-        columns = _columns(xp, pixels, part, dtype)
-        masses = [dense(xp, c, a, {o[j] for o in orders}) for j, (c, a) in enumerate(zip(columns, axes, strict=True))]
-        for result, o in zip(results, orders, strict=True):
-            seen = h[:, :, None] if len(axes) == 1 else xp.matmul(xp.matrix_transpose(h), masses[0][o[0]])
-            result.append(xp.sum(seen * masses[-1][o[-1]], axis=1))
-    return [xp.concat(r, axis=-1) for r in results]
-
-
-def _gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: Any) -> list[Array]:
+def gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: Any) -> list[Array]:
     B, N = pixels[0].shape
     results: list[list[Array]] = [[] for _ in orders]
     tables = [_expanded(xp, h, ways, o) for o in orders]
     stride = 1 if len(ways) == 1 else ways[1].size
-    for part in _parts(N, _work(B, ways)):
-        index, lead, blocks = _located(xp, _columns(xp, pixels, part, dtype), ways, orders)
+    for part in parts(N, _work(B, ways)):
+        index, lead, blocks = _located(xp, columns(xp, pixels, part, dtype), ways, orders)
         for result, table, o in zip(results, tables, orders, strict=True):
             block, total = blocks[o[-1]], None
             for i, tap in enumerate(lead[o[0]]):

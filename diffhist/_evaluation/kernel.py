@@ -1,13 +1,15 @@
-"""The kernel of Eq. 6 between pixels and bins: coordinates, boundaries, the band of bins that a pixel meets.
+"""The kernel of Eq. 6 between pixels and bins: coordinates, boundaries, what its order is.
 
 Everything here is plain array code on samples in rows: coordinates (B, n), histograms (B, K).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from diffhist._array import Array, device, index_dtype
+
+CHUNK = 1 << 20  # elements of the temporaries that are alive at once
 
 
 class Axis(NamedTuple):
@@ -51,10 +53,10 @@ def coordinate(xp: Any, x: Array, axis: Axis, reach: int) -> tuple[Array, Array]
 def edges(xp: Any, u: Array, first: int, last: int, axis: Axis, order: int) -> Array:
     """Share of a kernel at u (B, n) above each edge (or its ``order``-th derivative by u): (B, edges, n)."""
     k = xp.arange(first, last + 1, dtype=u.dtype, device=device(u))[None, :, None]
-    return _slope(xp.tanh((u[:, None, :] - k) * min(0.5 / axis.width, 1e30)) * 0.5 + 0.5, axis, order)
+    return slope(xp.tanh((u[:, None, :] - k) * min(0.5 / axis.width, 1e30)) * 0.5 + 0.5, axis, order)
 
 
-def _slope(s: Array, axis: Axis, order: int) -> Array:
+def slope(s: Array, axis: Axis, order: int) -> Array:
     """The ``order``-th derivative by u of the shares s."""
     if order == 0:
         return s
@@ -103,71 +105,23 @@ def unfold(xp: Any, h: Array, axis: Axis, pad: int) -> Array:
     return xp.take(h, index, axis=-1)
 
 
-class Band:
-    """One coordinate's own bins: a pixel meets the 2R + 1 around it, beyond which the kernel is below rounding."""
-
-    def __init__(self, xp: Any, axis: Axis, dtype: Any):
-        self.xp, self.axis, self.dtype = xp, axis, dtype
-        self.reach = axis.reach(depth(xp, dtype))
-        self.taps = 2 * self.reach + 1
-        self.pad = self.taps if axis.boundary == "open" else self.reach
-        self.size = axis.bins + 2 * self.pad
-
-    def locate(self, x: Array, orders: Iterable[int]) -> tuple[Array, dict[int, list[Array]]]:
-        """x (B, n) -> padded index of its first bin (B, n), and its mass in the bins from there on, for each order."""
-        xp, axis, reach = self.xp, self.axis, self.reach
-        u, sign = coordinate(xp, x, axis, reach)
-        cell = xp.floor(u)
-        if axis.boundary != "open":  # rounding may leave u just outside [0, K)
-            cell = xp.clip(cell, 0.0, axis.bins - 1.0)
-        first = xp.where(xp.isnan(cell), xp.zeros_like(cell), cell) + (self.pad - reach)
-        shares = self._shares(u - cell)
-        taps = {}
-        for o in set(orders):
-            # The outermost bins reach to infinity, so that cutting the band loses no mass.
-            above = _by_x(_slope(shares, axis, o), axis, sign, o)
-            inner = above[:, :-1, :] - above[:, 1:, :]
-            whole = 0.0 if o else 1.0
-            taps[o] = [whole - above[:, 0, :], *(inner[:, t, :] for t in range(2 * reach - 1)), above[:, -1, :]]
-        return xp.astype(first, index_dtype(xp, x)), taps
-
-    def _shares(self, t: Array) -> Array:
-        """`edges` at t (B, n) within a bin, for the edges of the band inside: one exponential for all of them."""
-        xp, width, reach = self.xp, self.axis.width, self.reach
-        if width < 1 / 40:  # exp(reach / width) would overflow
-            return edges(xp, t, 1 - reach, reach, self.axis, 0)
-        k = xp.arange(1 - reach, reach + 1, dtype=t.dtype, device=device(t))[None, :, None]
-        return 1.0 / (1.0 + xp.exp(t * (-1.0 / width))[:, None, :] * xp.exp(k * (1.0 / width)))
-
-    def collect(self, table: Array, order: int) -> Array:
-        """Padded bins (..., size) -> bins (..., K)."""
-        return fold(self.xp, table, self.axis, self.pad)
-
-    def expand(self, h: Array, order: int) -> Array:
-        """The adjoint of `collect`."""
-        return unfold(self.xp, h, self.axis, self.pad)
-
-
 def mirrored(sign: Array, order: int) -> bool:
     """Whether a derivative of this order changes its sign in a mirror."""
     return order % 2 == 1 and not isinstance(sign, float)
 
 
-def _by_x(masses: Array, axis: Axis, sign: Array, order: int) -> Array:
+def by_x(masses: Array, axis: Axis, sign: Array, order: int) -> Array:
     """Derivatives by u (B, ..., n) -> derivatives by x."""
     if order:
         masses = masses * axis.step**-order
     return masses * sign[:, None, :] if mirrored(sign, order) else masses
 
 
-def dense(xp: Any, x: Array, axis: Axis, orders: Iterable[int]) -> dict[int, Array]:
-    """x (B, n) -> its mass in every bin (B, K, n), for each order: for kernels as wide as the range."""
-    reach = axis.reach(depth(xp, x.dtype))
-    u, sign = coordinate(xp, x, axis, 25 * reach)  # where the kernel is 0, not merely small
-    pad = 0 if axis.boundary == "open" else reach
-    masses = {}
-    for o in set(orders):
-        above = _by_x(edges(xp, u, -pad, axis.bins + pad, axis, o), axis, sign, o)
-        padded = above[:, :-1, :] - above[:, 1:, :]
-        masses[o] = xp.moveaxis(fold(xp, xp.moveaxis(padded, 1, -1), axis, pad), -1, 1)
-    return masses
+def parts(total: int, each: int) -> Iterator[slice]:
+    step = max(1, CHUNK // max(1, each))
+    for start in range(0, total, step):
+        yield slice(start, min(total, start + step))
+
+
+def columns(xp: Any, arrays: Sequence[Array], part: slice, dtype: Any) -> list[Array]:
+    return [xp.astype(a[:, part], dtype, copy=False) for a in arrays]

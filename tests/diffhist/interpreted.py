@@ -18,9 +18,9 @@ from numpy.testing import assert_allclose
 
 import diffhist
 from diffhist import joint_histogram, soft_histogram
-from diffhist._backends import torch as _torch
-from diffhist._evaluation import evaluate as _evaluate
+from diffhist._evaluation import Axis, fused
 from diffhist._evaluation import triton as _triton
+from diffhist._evaluation.dense import gather_dense, spread_dense
 
 torch.set_num_threads(1)
 
@@ -62,7 +62,7 @@ def used(monkeypatch):
             calls.append("gather")
             return _triton.gather(*arguments)
 
-    monkeypatch.setattr(_evaluate, "kernels", lambda array: Counted())
+    monkeypatch.setattr(fused, "kernels", lambda array: Counted())
     return calls
 
 
@@ -144,19 +144,19 @@ def test_joint_histogram_and_its_gradients(rng, used, boundary, bins, bandwidth)
 def test_derivatives_of_every_order_are_those_of_array_code(rng, boundary):
     x, y = (torch.from_numpy(rng.random((1, 16)).astype(np.float32)) for _ in range(2))
     h = torch.from_numpy(rng.standard_normal((1, 6, 9)).astype(np.float32))
-    axes = [_evaluate.Axis(6, 0.0, 1 / 6, 0.4, boundary), _evaluate.Axis(9, 0.0, 1 / 9, 0.7, boundary)]
+    axes = [Axis(6, 0.0, 1 / 6, 0.4, boundary), Axis(9, 0.0, 1 / 9, 0.7, boundary)]
     for orders in itertools.product(range(3), repeat=2):
         exact = (x.double(), y.double())
-        want = _evaluate._spread_dense(_triton.xp, exact, None, axes, orders, torch.float64)
+        want = spread_dense(_triton.xp, exact, None, axes, orders, torch.float64)
         assert_close(_triton.spread((x, y), None, axes, orders), want.numpy())
-        want = _evaluate._gather_dense(_triton.xp, h.double(), exact, axes, [orders], torch.float64)[0]
+        want = gather_dense(_triton.xp, h.double(), exact, axes, [orders], torch.float64)[0]
         assert_close(_triton.gather(h, (x, y), axes, [orders])[0], want.numpy())
 
 
 def test_gathering_is_the_adjoint_of_spreading(rng):
     x, y, w = (torch.from_numpy(rng.random((2, 50)).astype(np.float32)) for _ in range(3))
     h = torch.from_numpy(rng.standard_normal((2, 5, 4)).astype(np.float32))
-    axes = [_evaluate.Axis(bins, 0.0, 1 / bins, 0.4, "reflect") for bins in (5, 4)]
+    axes = [Axis(bins, 0.0, 1 / bins, 0.4, "reflect") for bins in (5, 4)]
     for orders in [(0, 0), (1, 0), (1, 2)]:
         there = (_triton.spread((x, y), w, axes, orders) * h).sum((1, 2))
         back = (_triton.gather(h, (x, y), axes, [orders])[0] * w).sum(1)
@@ -297,15 +297,15 @@ def test_other_cases_are_array_code(rng, used):
         lambda: soft_histogram(x.float().expand(0, 50), 8),  # no sample
     ):
         call()
-    axis = _evaluate.Axis(8, 0.0, 1 / 8, 0.4, "open")
-    _evaluate.spread(_triton.xp, [x.float()[None]], None, [axis], (3,), torch.float32)
+    axis = Axis(8, 0.0, 1 / 8, 0.4, "open")
+    diffhist._evaluation.spread(_triton.xp, [x.float()[None]], None, [axis], (3,), torch.float32)
     assert used == []
 
 
 def test_the_check_before_first_use_passes_and_notices(monkeypatch):
-    monkeypatch.setattr(_evaluate, "kernels", lambda array: None)  # it compares with array code
-    _torch._check(_triton, torch.device("cpu"))
+    monkeypatch.setattr(fused, "kernels", lambda array: None)  # it compares with array code
+    fused._check(_triton, torch.device("cpu"))
     right = _triton.gather
     monkeypatch.setattr(_triton, "gather", lambda *arguments: [1.01 * seen for seen in right(*arguments)])
     with pytest.raises(AssertionError):
-        _torch._check(_triton, torch.device("cpu"))
+        fused._check(_triton, torch.device("cpu"))

@@ -63,9 +63,9 @@ def test_cuda_in_float32_on_images(cuda, name, hues):
 @pytest.fixture
 def fused(cuda):
     """The module of fused kernels, or a skip where they do not run."""
-    from diffhist._backends import torch as _torch
+    from diffhist._evaluation import fused as choice
 
-    module = _torch.kernels(cuda.zeros(1, device="cuda").device)
+    module = choice.kernels(cuda.zeros(1, device="cuda").device)
     if module is None:
         pytest.skip("no Triton of late, or a device older than Ampere")
     return module
@@ -101,9 +101,9 @@ def test_cuda_kernels_give_the_same_in_every_run(cuda, fused, name):
 
 
 def test_cuda_kernels_can_be_turned_off(cuda, fused, monkeypatch):
-    from diffhist._backends import torch as _torch
+    from diffhist._evaluation import fused as choice
 
-    monkeypatch.setattr(_torch, "FUSED", False)
+    monkeypatch.setattr(choice, "FUSED", False)
     monkeypatch.setattr(fused, "spread", lambda *_: pytest.fail("used"))
     soft_histogram(cuda.rand(100, device="cuda"))
 

@@ -17,6 +17,7 @@ NAMES = [
     "mi_distance",
     "mi_floor",
     "mutual_information",
+    "register_backend",
     "soft_histogram",
     "squared_emd",
     "unbalanced_emd",

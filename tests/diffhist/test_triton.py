@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 triton = pytest.importorskip("triton", "3.5")
 
-from diffhist._backends import torch as _torch  # noqa: E402
+from diffhist._evaluation import fused  # noqa: E402
 from diffhist._evaluation import triton as _triton  # noqa: E402
 from diffhist._evaluation.kernel import Axis  # noqa: E402
 
@@ -47,8 +47,8 @@ def test_devices_without_the_kernels(monkeypatch):
     ampere, turing = (torch.device("cuda", n) for n in (0, 1))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0) if device == ampere else (7, 5))
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    monkeypatch.setattr(_torch, "_check", lambda fused, device: None)
-    ask = _torch._kernels_on.__wrapped__  # what it answers is kept
+    monkeypatch.setattr(fused, "_check", lambda fused, device: None)
+    ask = fused._kernels_on.__wrapped__  # what it answers is kept
     assert ask(ampere) is _triton
     assert ask(turing) is ask(torch.device("cpu")) is None
     with monkeypatch.context() as older:
@@ -62,7 +62,7 @@ def test_devices_without_the_kernels(monkeypatch):
         def fail(fused, device):
             raise RuntimeError("no kernel image is available")
 
-        failing.setattr(_torch, "_check", fail)
+        failing.setattr(fused, "_check", fail)
         with pytest.warns(UserWarning, match="array code on cuda:0, .* no kernel image is available"):
             assert ask(ampere) is None
     monkeypatch.setattr(torch.version, "cuda", None)  # AMD

@@ -1,0 +1,37 @@
+"""The backend of libraries that do not differentiate: NumPy, CuPy, and others of the array API standard.
+
+Primitives work on their arrays as they are; `vjp` hands a function traced arrays.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat
+
+from diffhist._array import Array
+from diffhist._backends.primitive import Call
+from diffhist._backends.tape import Traced, backward
+
+__all__ = ["apply", "namespace", "vjp"]
+
+
+def namespace(array: Array) -> Any:
+    return array_api_compat.array_namespace(array)
+
+
+def apply(call: Call, *arrays: Array) -> Array:
+    return call.evaluate(*arrays)
+
+
+def vjp(fun: Callable[..., Array], *arrays: Array) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+    inputs = [Traced(a) for a in arrays]
+    output = fun(*inputs)
+    if not isinstance(output, Traced):
+        raise TypeError(f"`fun` must return an array that depends on its arguments, got {type(output).__name__}")
+
+    def pullback(cotangent: Array) -> tuple[Array, ...]:
+        if cotangent.shape != output.shape:
+            raise ValueError(f"`cotangent` must have the value's shape {output.shape}, got {cotangent.shape}")
+        return backward(output, cotangent, inputs)
+
+    return output.value, pullback
