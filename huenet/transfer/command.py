@@ -16,9 +16,10 @@ from tqdm import tqdm
 from huenet._parser import Parser
 from huenet.images.picture import OUTPUTS, read_picture, write_picture
 from huenet.images.read import ImageError
+from huenet.transfer.given import TransferError, mask_of
 from huenet.transfer.jobs import Job, JobError, plan
 from huenet.transfer.options import SUMMARIES, add_options, settings_from
-from huenet.transfer.recoloring import Settings, TransferError, mask_of, recolor_picture
+from huenet.transfer.recoloring import Settings, recolor_picture
 
 __all__ = ["main"]
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         jobs = plan(options.source, options.target, options.out, mask=options.mask, force=options.force)
         settings = settings_from(options, options.seed)
-        mask = None if options.mask is None else mask_of(read_picture(options.mask).pixels)
+        mask = None if options.mask is None else _mask(options.mask)
         skipped = _run(jobs, mask, settings, force=options.force, strip=options.strip_metadata)
     except (ImageError, JobError, TransferError) as error:
         parser.error(str(error))
@@ -39,6 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if skipped:
         print(f"{len(skipped)} of {len(jobs)} pictures skipped:", *skipped, sep="\n", file=sys.stderr)
     return 1 if skipped else 0
+
+
+def _mask(path: Path) -> np.ndarray:
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        mask = mask_of(path)
+    for note in notes:
+        print(f"note: {path}: {note.message}", file=sys.stderr)
+    return mask
 
 
 def _parser() -> Parser:
