@@ -25,7 +25,8 @@ from tqdm import tqdm
 from huenet.color import hsv_to_rgb, rgb_to_hsv
 from huenet.data.download import DATASETS, DataError, fetch
 from huenet.data.pairs import PairBatch, PairSampler
-from huenet.images.read import MACHINE, SUFFIXES, ImageError, read_image, read_square
+from huenet.images.folder import pictures_below
+from huenet.images.read import SUFFIXES, ImageError, read_image, read_square
 
 __all__ = ["DataError", "Images", "PairBatch", "PairSampler", "load", "photographs", "printable"]
 
@@ -55,8 +56,8 @@ class Images:
     train, validation : ndarray
         uint8, shape (N, 3, S, S), RGB.
     record : dict
-        JSON-able: where the images come from, the names on each side of the split in the order of the arrays, and the
-        files skipped with their reasons. The crops of scikit-image's photographs have the names of the photographs.
+        JSON-able: where the images come from, the names on each side of the split in the order of the arrays, and all
+        that was skipped in the folder with its reason. The crops of scikit-image's photographs have their names.
     """
 
     train: np.ndarray
@@ -120,7 +121,7 @@ def load(
     names, skipped = _image_names(folder)
     names.sort(key=lambda name: _rank(seed, name))
     images, unreadable = _decode([folder / name for name in names], size, workers, progress)
-    skipped |= {names[i]: reason for i, reason in unreadable.items()}
+    skipped = {names[i]: reason for i, reason in unreadable.items()} | skipped
     names = [name for i, name in enumerate(names) if i not in unreadable]
     if len(names) < 2 * LEAST_VALIDATION:
         raise DataError(_too_few(folder, len(names), skipped))
@@ -175,35 +176,17 @@ def _crop(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray
 
 
 def _image_names(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """List the image files below `folder` by relative POSIX name, and the sub-folders that could not be opened.
-
-    Run folders below it are left out.
-    """
+    """List the image files below `folder` by relative POSIX name, and what else is there; run folders are left out."""
     if not os.path.exists(folder):
         raise DataError(
             f"--data {printable(folder)}: no such folder; pass a folder of images, or {' or '.join(sorted(DATASETS))}"
         )
     if not os.path.isdir(folder):
         raise DataError(f"--data {printable(folder)}: not a folder; pass the folder that holds the images")
-    names, closed, seen = [], {}, set()
-
-    def note(error: OSError) -> None:
-        if error.errno in MACHINE:
-            raise _trouble(error.filename, error) from error
-        closed[os.path.relpath(error.filename, folder)] = error.strerror or "cannot be opened"
-
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=note):
-        if (real := os.path.realpath(parent)) in seen:  # a link back to a folder above would never end
-            folders.clear()
-            continue
-        seen.add(real)
-        if parent != os.fspath(folder) and RUN_FILES.issubset(files):
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = (Path(parent, name) for name in sorted(files) if not name.startswith("."))
-        names += [path.relative_to(folder).as_posix() for path in paths if path.suffix.lower() in SUFFIXES]
-    return names, closed
+    try:
+        return pictures_below(folder, lambda _, files: "a run of huenet.train" if RUN_FILES.issubset(files) else None)
+    except OSError as error:
+        raise _trouble(error.filename, error) from error
 
 
 def _rank(seed: int, name: str) -> bytes:
@@ -284,5 +267,5 @@ def _too_few(folder: Path, found: int, skipped: dict[str, str]) -> str:
     text = f"--data {printable(folder)}: {found} readable images found, at least {least} are needed"
     if skipped:
         name, reason = next(iter(skipped.items()))
-        return f"{text}; {len(skipped)} could not be read ({printable(name)}: {reason}, ...)"
+        return f"{text}; {len(skipped)} left out ({printable(name)}: {reason}, ...)"
     return f"{text}; put {', '.join(sorted(SUFFIXES))} files there"

@@ -15,6 +15,7 @@ import warnings
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
@@ -25,27 +26,29 @@ from huenet.images import tiff
 from huenet.images.metadata import Metadata, fitted, jpeg_segments, png_chunks, read
 from huenet.images.read import FORMATS, ImageError, atomic_open
 
-__all__ = ["OUTPUTS", "Picture", "in_profile", "pixels_of", "read_picture", "write_picture"]
+__all__ = ["OUTPUTS", "Picture", "in_profile", "no_quality", "pixels_of", "read_picture", "suffix_of", "write_picture"]
 
 OUTPUTS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 if features.check("avif"):
     OUTPUTS[".avif"] = "AVIF"
-COMPRESSION: dict[str, dict[str, Any]] = {
-    "PNG": {},
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"quality": 95},
-    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
-}
+LOSSY: dict[str, dict[str, Any]] = {
+    "JPEG": {"subsampling": 0},
+    "WEBP": {},
+    "AVIF": {"subsampling": "4:4:4"},
+}  # in full colour where there is a choice
+LOSSLESS: dict[str, dict[str, Any]] = {"PNG": {}, "WEBP": {"lossless": True, "exact": True}, "TIFF": {}}
+QUALITY = 95
 MAX_PIXELS = 100_000_000
 
 
 @dataclass
 class Picture:
-    """Pixels (H, W, 3) or, with alpha, (H, W, 4), uint8 or uint16, upright; and what else the file said."""
+    """Pixels (H, W, 3), or 4 with alpha, uint8 or uint16, upright; what else its file said, and how it held it."""
 
     pixels: np.ndarray
     profile: bytes | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    lossless: bool = True
 
 
 def read_picture(path: str | Path) -> Picture:
@@ -59,6 +62,8 @@ def read_picture(path: str | Path) -> Picture:
     ImageError
         The file is missing, no image, truncated, too large, or of samples that are not read: all but 1 to 8 bits, and
         16 bits in PNG and TIFF.
+    MemoryError
+        This machine lacks the memory.
     """
     if not Path(path).is_file():
         raise ImageError(path, "not a regular file" if Path(path).exists() else "no such file")
@@ -67,7 +72,7 @@ def read_picture(path: str | Path) -> Picture:
             # of a bomb, from below the size that is allowed here; of EXIF and TIFF tags that are slightly off
             warnings.simplefilter("ignore")
             return _read(Path(path))
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
         kind = tiff.kind_of(path)
@@ -79,17 +84,27 @@ def read_picture(path: str | Path) -> Picture:
         raise ImageError(path, " ".join(str(error).split()) or type(error).__name__) from error
 
 
-def write_picture(path: str | Path, picture: Picture) -> None:
+def write_picture(path: str | Path, picture: Picture, quality: int | str | None = None) -> None:
     """Write a picture in the format of the path's suffix; it appears whole or not at all.
 
-    16 bits go into PNG and TIFF. JPEG (quality 95, full-resolution colour) and WebP (quality 95) hold 8, and JPEG no
-    transparency. Metadata that the format does not hold are left out, with a warning.
+    16 bits go into PNG and TIFF; JPEG, WebP and AVIF hold 8, and JPEG no transparency. PNG and TIFF are lossless, JPEG
+    and AVIF never; WebP is what the picture's own file was. Metadata that the format does not hold are left out, with a
+    warning.
+
+    Parameters
+    ----------
+    path : str or path
+    picture : Picture
+    quality : int or "lossless", optional
+        From 1, for small files, to 100; 95 unless told otherwise.
 
     Raises
     ------
     ImageError
-        The format cannot hold the picture, or the file cannot be written.
+        The format cannot hold the picture, or has no such quality, or the file cannot be written.
     """
+    if reason := no_quality(path, quality):
+        raise ImageError(path, reason)
     kind = OUTPUTS[Path(path).suffix.lower()]
     metadata, lost = fitted(picture.metadata, kind)
     picture = replace(picture, metadata=metadata)
@@ -100,12 +115,31 @@ def write_picture(path: str | Path, picture: Picture) -> None:
             elif kind == "PNG" and picture.pixels.dtype == np.uint16:
                 _write_png_16(file, picture)
             else:
-                _write_8(file, kind, picture)
+                _write_8(file, kind, picture, quality)
     except (OSError, ValueError, struct.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise ImageError(path, f"cannot be written: {reason}") from error
     if lost:
         warnings.warn(f"left out: {'; '.join(lost)}", stacklevel=2)
+
+
+def no_quality(path: str | Path, quality: int | str | None) -> str | None:
+    """Why a file of that name cannot have that quality; None where it can."""
+    kind = OUTPUTS[Path(path).suffix.lower()]
+    if quality == "lossless" and kind not in LOSSLESS:
+        return f"{kind} is never lossless; choose .png, .webp or .tif"
+    if quality not in (None, "lossless") and kind not in LOSSY:
+        return f"{kind} is always lossless and has no quality; choose .jpg or .webp"
+    return None
+
+
+def suffix_of(path: str | Path) -> str:
+    """The suffix for a picture in the format of that file; .png where that is not written."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return next((suffix for suffix, kind in OUTPUTS.items() if kind == image.format), ".png")
+    except Exception:  # what is wrong with it is told by who reads it
+        return ".png"
 
 
 def in_profile(rgb: np.ndarray, profile: bytes | None, wanted: bytes | None) -> np.ndarray:
@@ -143,7 +177,7 @@ def _read(path: Path) -> Picture:
         metadata = read(path, image)
     if image.format != "TIFF" or depth > 8:  # those, Pillow has turned
         pixels = _upright(pixels, metadata.orientation)
-    return Picture(pixels, profile, metadata.upright())
+    return Picture(pixels, profile, metadata.upright(), _lossless(path, image))
 
 
 def _array(image: Image.Image) -> np.ndarray:
@@ -196,6 +230,27 @@ def _deep_pixels(path: Path, image: Image.Image) -> tuple[np.ndarray, bytes | No
     return pixels, profile if profile and profile[16:20] == b"RGB " else None
 
 
+def _lossless(path: Path, image: Image.Image) -> bool:
+    """Whether the file holds its pixels as they were given to it."""
+    if image.format == "WEBP":
+        return _webp_lossless(path)
+    if image.format == "TIFF":
+        return image.info.get("compression") not in ("jpeg", "tiff_jpeg", "webp")
+    return image.format in ("PNG", "BMP", "GIF", "PPM")
+
+
+def _webp_lossless(path: Path) -> bool:
+    """By the kind of the first chunk that holds pixels."""
+    with open(path, "rb") as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            kind, length = struct.unpack("<4sI", head)
+            if kind in (b"VP8 ", b"VP8L"):
+                return kind == b"VP8L"
+            file.seek(16 if kind == b"ANMF" else length + length % 2, 1)  # a frame has chunks within
+    return False
+
+
 def _converted(image: Image.Image, profile: bytes | None, wanted: bytes | None) -> Image.Image:
     """A copy of the image in the RGB of another profile; no profile is sRGB."""
     one, other = (io.BytesIO(p) if p else ImageCms.createProfile("sRGB") for p in (profile, wanted))
@@ -215,7 +270,7 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _write_8(file: IO[bytes], kind: str, picture: Picture) -> None:
+def _write_8(file: IO[bytes], kind: str, picture: Picture, quality: int | str | None) -> None:
     pixels = picture.pixels
     if pixels.dtype == np.uint16:
         raise ValueError(f"{kind} holds 8 bits a sample and the picture has 16; choose .png or .tif")
@@ -224,12 +279,15 @@ def _write_8(file: IO[bytes], kind: str, picture: Picture) -> None:
             raise ValueError("JPEG holds no transparency; choose .png, .webp or .tif")
         pixels = np.ascontiguousarray(pixels[..., :3])
     metadata = picture.metadata
+    lossless = kind in LOSSLESS and (
+        quality == "lossless" or kind not in LOSSY or (quality is None and picture.lossless)
+    )
     options: dict[str, Any] = {
         "icc_profile": picture.profile,
         "exif": metadata.exif,
         "xmp": metadata.xmp,
         "dpi": metadata.dpi,
-        **COMPRESSION[kind],
+        **(LOSSLESS[kind] if lossless else {"quality": quality or QUALITY, **LOSSY[kind]}),
     }
     if kind == "PNG":
         options["pnginfo"] = PngInfo()
@@ -239,7 +297,9 @@ def _write_8(file: IO[bytes], kind: str, picture: Picture) -> None:
         options["extra"] = jpeg_segments(metadata)
         options["exif"] = b"Exif\0\0" + metadata.exif if metadata.exif else None
     options = {name: value for name, value in options.items() if value is not None}
-    Image.fromarray(pixels).save(file, kind, **options)
+    # without its descriptor, by which encoders write on their own, and tell of a full disk as "encoder error -2"
+    writer: Any = SimpleNamespace(write=file.write, flush=file.flush, tell=file.tell, seek=file.seek)
+    Image.fromarray(pixels).save(writer, kind, **options)
 
 
 def _write_png_16(file: IO[bytes], picture: Picture) -> None:

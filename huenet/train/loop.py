@@ -117,7 +117,7 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
             counts = f"{len(images.train)} training and {len(images.validation)} validation pictures"
             print(f"{describe(config)}\n\n{counts}, {total} steps on {processes.device}, into {folder}", flush=True)
             if skipped := len(images.record["skipped"]):
-                print(f"{skipped} files could not be read and were skipped: {folder / 'data.json'} lists why")
+                print(f"{skipped} files were left out: {folder / 'data.json'} lists why")
         _take_steps(total, config, processes, state, pictures, folder, recorder)
     return folder
 

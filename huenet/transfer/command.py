@@ -5,50 +5,61 @@ from __future__ import annotations
 import huenet._extra  # noqa: F401  # isort: skip
 
 import argparse
+import errno
+import os
+import shutil
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from tqdm import tqdm
 
 from huenet._parser import Parser
-from huenet.images.picture import OUTPUTS, read_picture, write_picture
-from huenet.images.read import ImageError
-from huenet.transfer.given import TransferError, mask_of
-from huenet.transfer.jobs import Job, JobError, plan
+from huenet._signals import ended_cleanly
+from huenet.images.picture import OUTPUTS, Picture, no_quality, read_picture, suffix_of, write_picture
+from huenet.images.read import MACHINE, ImageError
+from huenet.transfer.jobs import Job, JobError, Plan, plan
 from huenet.transfer.options import SUMMARIES, add_options, settings_from
-from huenet.transfer.recoloring import Settings, recolor_picture
+from huenet.transfer.pixel_map import small_copy
+from huenet.transfer.recoloring import Settings, TransferError, mask_of, recolor_picture
 
 __all__ = ["main"]
+
+
+# The machine's trouble, not a picture's: the next one would fail as well
+HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, *MACHINE}
+LISTED = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Wrong input: one line and status 2; some files of a folder were skipped: status 1."""
     parser = _parser()
     options = parser.parse_args(argv)
-    try:
-        jobs = plan(options.source, options.target, options.out, mask=options.mask, force=options.force)
-        settings = settings_from(options, options.seed)
-        mask = None if options.mask is None else _mask(options.mask)
-        skipped = _run(jobs, mask, settings, force=options.force, strip=options.strip_metadata)
-    except (ImageError, JobError, TransferError) as error:
-        parser.error(str(error))
-    except KeyboardInterrupt:
-        parser.exit(130, "stopped; what is written is whole\n")
+    with ended_cleanly(), TemporaryDirectory(prefix="huenet-") as streams:
+        try:
+            _take_streams(options, Path(streams))
+            found = plan(
+                options.source, options.target, options.out, mask=options.mask, force=options.force,
+                skip_existing=options.skip_existing,
+            )  # fmt: skip
+            _check_quality(found.jobs, options.quality)
+            settings = settings_from(options, options.seed)
+            mask = None if options.mask is None else mask_of(read_picture(options.mask).pixels)
+            skipped = _run(found.jobs, mask, settings, options)
+            _give_stream(options, Path(streams))
+        except (ImageError, JobError, TransferError) as error:
+            parser.error(str(error).replace(f"{streams}{os.sep}", ""))
+        except MemoryError:
+            parser.error("more memory is needed than there is")
+        except KeyboardInterrupt:
+            parser.exit(130, "stopped; what is written is whole\n")
+    _tell_left_out(found)
     if skipped:
-        print(f"{len(skipped)} of {len(jobs)} pictures skipped:", *skipped, sep="\n", file=sys.stderr)
+        print(f"{len(skipped)} of {len(found.jobs)} pictures skipped:", *skipped, sep="\n", file=sys.stderr)
     return 1 if skipped else 0
-
-
-def _mask(path: Path) -> np.ndarray:
-    with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter("always")
-        mask = mask_of(path)
-    for note in notes:
-        print(f"note: {path}: {note.message}", file=sys.stderr)
-    return mask
 
 
 def _parser() -> Parser:
@@ -62,17 +73,26 @@ def _parser() -> Parser:
         "examples:\n"
         "  huenet transfer rose.jpg sunset.jpg -o red-rose.png\n"
         "  huenet transfer holiday/ painting.jpg -o painted/ --strength 0.7\n"
+        "  huenet transfer *.jpg painting.jpg -o painted/ --skip-existing\n"
+        "  curl -s URL | huenet transfer - sunset.jpg -o - | display\n"
         "  huenet transfer rose.jpg sunset.jpg -o out.png --run runs/default-20260101-120000\n\n"
         "exit status: 0; 1 where pictures of a folder were skipped; 2 for a wrong request",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("source", type=Path, metavar="SOURCE", help="picture to recolour, or a folder of them, with all below it")
+    add(
+        "source", type=Path, nargs="+", metavar="SOURCE",
+        help="pictures to recolour, or folders of them, with all below; - is standard input",
+    )  # fmt: skip
     add("target", type=Path, metavar="TARGET", help="picture whose colours to take, or a folder: one for each SOURCE")
     add(
-        "-o", "--out", type=Path, required=True, metavar="OUT",
-        help=f"file to write ({', '.join(OUTPUTS)}), or a folder where SOURCE or TARGET is one; 16 bits need .png or "
-        ".tif, transparency any but .jpg",
+        "-o", "--out", required=True, metavar="OUT",
+        help=f"file to write ({', '.join(OUTPUTS)}), or a folder where there are several, or where it ends in /; "
+        "16 bits need .png or .tif, transparency any but .jpg; - is standard output, in SOURCE's format",
+    )  # fmt: skip
+    add(
+        "--quality", type=_quality, metavar="N|lossless",
+        help="of .jpg, .webp and .avif, from 1 to 100 (default: 95; a .webp is lossless where SOURCE is)",
     )  # fmt: skip
     add_options(parser)
     add(
@@ -80,6 +100,7 @@ def _parser() -> Parser:
         help="picture of SOURCE's size: white is recoloured; black, and what is transparent, is kept",
     )  # fmt: skip
     add("--force", action="store_true", help="replace what exists at OUT; SOURCE and TARGET are never replaced")
+    add("--skip-existing", action="store_true", help="go on with a folder: what exists at OUT stays as it is")
     add(
         "--strip-metadata", action="store_true",
         help="write pixels and colour profile alone: no EXIF, place, XMP, IPTC, resolution, comments and texts",
@@ -88,28 +109,101 @@ def _parser() -> Parser:
     return parser
 
 
-def _run(
-    jobs: list[Job], mask: np.ndarray | None, settings: Settings, *, force: bool = False, strip: bool = False
-) -> list[str]:
+def _quality(text: str) -> int | str:
+    if text == "lossless":
+        return text
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 100, or lossless, got {text!r}")
+    return int(text)
+
+
+def _take_streams(options: argparse.Namespace, folder: Path) -> None:
+    """Let files in `folder` stand for standard input and output."""
+    names = [*options.source, options.target]
+    if names.count(Path("-")) > 1:
+        raise JobError("- is standard input and can stand for one picture alone")
+    if Path("-") in names:
+        file = folder / "standard input"
+        with open(file, "wb") as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        options.source = [file if path == Path("-") else path for path in options.source]
+        options.target = file if options.target == Path("-") else options.target
+    if options.out == "-":
+        if len(options.source) > 1 or options.source[0].is_dir() or options.target.is_dir():
+            raise JobError("-o - is for one picture; name a folder")
+        if sys.stdout.isatty():
+            raise JobError("-o - writes a picture to standard output: send it to a file or a program")
+        options.out = str(folder / f"standard output{suffix_of(options.source[0])}")
+
+
+def _give_stream(options: argparse.Namespace, folder: Path) -> None:
+    if Path(options.out).parent == folder:
+        try:
+            with open(options.out, "rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise JobError(f"standard output: {error.strerror}") from error
+
+
+def _check_quality(jobs: list[Job], quality: int | str | None) -> None:
+    reasons = [f"--quality {quality}: {job.out}: {reason}" for job in jobs if (reason := no_quality(job.out, quality))]
+    if reasons and (quality == "lossless" or len(reasons) == len(jobs)):
+        raise JobError(reasons[0])
+
+
+def _tell_left_out(found: Plan) -> None:
+    if found.left_out:
+        few = [f"{path} ({reason})" for path, reason in [*found.left_out.items()][:LISTED]]
+        more = [f"and {len(found.left_out) - LISTED} more"] if len(found.left_out) > LISTED else []
+        print(f"note: {len(found.left_out)} left out:", *few, *more, sep="\n  ", file=sys.stderr)
+    if found.existing:
+        count = f"{len(found.existing)} of {len(found.existing) + len(found.jobs)}"
+        print(f"note: {count} exist already and stay as they are", file=sys.stderr)
+
+
+def _run(jobs: list[Job], mask: np.ndarray | None, settings: Settings, options: argparse.Namespace) -> list[str]:
     """Do the work; among several pictures a bad file costs itself alone, and why is returned."""
-    shared = read_picture(jobs[0].target) if len({job.target for job in jobs}) == 1 else None
+    targets = {job.target for job in jobs}
+    shared = _small_target(jobs[0].target) if len(targets) == 1 else None
     skipped = []
     for job in tqdm(jobs, disable=True if len(jobs) == 1 else None, unit="picture"):  # None: no bar into a log
         try:
-            source, target = read_picture(job.source), shared or read_picture(job.target)
-            with warnings.catch_warnings(record=True) as notes:
-                warnings.simplefilter("always")
-                recolor_picture(source, target, mask, settings)
-                if strip:
-                    source.metadata = source.metadata.stripped()
-                if job.out.exists() and not force:
-                    raise ImageError(job.out, "has appeared meanwhile; --force replaces")
-                write_picture(job.out, source)
+            notes = _recolor(job, shared or _small_target(job.target), mask, settings, options)
         except ImageError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in HOPELESS and len(jobs) > 1:
+                raise ImageError(error.path, f"{error.reason}; see to it, and go on with --skip-existing") from error
             if len(jobs) == 1:
                 raise
             skipped.append(str(error))
         else:
             for note in notes:
-                print(f"note: {job.source}: {note.message}", file=sys.stderr)
+                print(f"note: {job.source}: {note}", file=sys.stderr)
     return skipped
+
+
+def _recolor(
+    job: Job, target: Picture, mask: np.ndarray | None, settings: Settings, options: argparse.Namespace
+) -> list[str]:
+    """Do one job; what there is to note."""
+    try:
+        source = read_picture(job.source)
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always")
+            recolor_picture(source, target, mask, settings)
+            if options.strip_metadata:
+                source.metadata = source.metadata.stripped()
+            if job.out.exists() and not options.force:
+                raise ImageError(job.out, "has appeared meanwhile; --force replaces")
+            quality = None if no_quality(job.out, options.quality) else options.quality
+            write_picture(job.out, source, quality)
+    except MemoryError:
+        raise ImageError(job.source, "needs more memory than there is") from None
+    return [str(note.message) for note in notes]
+
+
+def _small_target(path: Path) -> Picture:
+    """A target as what is looked at of it, so that no two large pictures are in memory at once."""
+    target = read_picture(path)
+    small = small_copy(target.pixels)
+    return Picture(np.dstack([small.rgb[0], small.weights[0]]), target.profile)

@@ -98,7 +98,12 @@ def test_nested_hidden_and_other_files(tmp_path):
     (tmp_path / "labels.mat").write_bytes(b"no image")
     record = read(tmp_path).record
     assert sorted(record["train"] + record["validation"]) == sorted(names)
-    assert record["skipped"] == {}
+    assert record["skipped"] == {
+        ".hidden.png": "hidden",
+        ".thumbnails": "hidden",
+        "._a.png": "hidden",
+        "labels.mat": "not a picture, by its name",
+    }
 
 
 @pytest.mark.posix
@@ -110,7 +115,7 @@ def test_links(tmp_path):
     os.symlink(tmp_path / "nowhere.png", tmp_path / "data" / "broken.png")
     record = read(tmp_path / "data").record
     assert sorted(record["train"] + record["validation"]) == [f"linked/{i:03d}.png" for i in range(5)]
-    assert record["skipped"] == {"broken.png": "no such file"}
+    assert record["skipped"] == {"broken.png": "no such file", "loop": "searched already, as the folder itself"}
 
 
 def test_bad_files_are_skipped_and_listed(tmp_path):
@@ -193,7 +198,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     one_line(tmp_path, "0 readable images found")
     one_line(tmp_path / "notes.txt", "not a folder")
     (tmp_path / "a.png").write_text("hello")
-    one_line(tmp_path, r"0 readable images found.*1 could not be read \(a.png: not an image")
+    one_line(tmp_path, r"0 readable images found.*2 left out \(a.png: not an image")
     folder_of(tmp_path, 3)
     one_line(tmp_path, "3 readable images found, at least 4")
 
