@@ -1,9 +1,12 @@
-"""The loss and the exact gradient of a histogram over data that lies on several processes.
+"""A histogram over several processes
+==================================
+
+The loss and the exact gradient of a histogram over data that lies on several processes.
 
 Histograms add: the sums over all ranks' data (``normalize=False``) are those of the whole. The loss of the whole and
 its slope by the sums are then the same on every rank, and each rank pulls that slope back through its own data: what
 it gets is its part of the exact gradient, with K numbers sent in all. (Under DistributedDataParallel, which averages
-gradients over the ranks, multiply the loss by the number of ranks.)
+gradients over the ranks, multiply the loss by the number of ranks.)::
 
     torchrun --nproc-per-node 2 examples/distributed_histogram.py
     python examples/distributed_histogram.py    # the same numbers from one process

@@ -1,4 +1,7 @@
-"""A loss on hue in a five-line training loop: give one picture the hues of another by a trained curve on its colours.
+"""A loss on hue in a training loop
+================================
+
+A loss on hue in a five-line training loop: give one picture the hues of another by a trained curve on its colours.
 
 What a loss on hue needs: hue is a circle, so the boundary wraps and the distance goes the short way round; a grey or
 dark pixel has no hue worth the name, so each one counts by its chroma, S * V.

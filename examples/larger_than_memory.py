@@ -1,4 +1,7 @@
-"""The loss and the exact gradient of a histogram over an array that does not fit in memory, with NumPy alone.
+"""More data than memory
+=====================
+
+The loss and the exact gradient of a histogram over an array that does not fit in memory, with NumPy alone.
 
 Histograms add: sums over chunks (``normalize=False``) add up to those of the whole. So two passes over the data do:
 

@@ -1,4 +1,7 @@
-"""Give one photograph the histogram of another by gradient descent, with NumPy alone.
+"""Match a histogram
+=================
+
+Give one photograph the histogram of another by gradient descent, with NumPy alone.
 
 Every pixel moves down the gradient of the squared earth mover's distance between the two soft histograms. Pixels of one
 grey value have the same gradient, so the picture keeps its content: it is only seen through another tone curve.

@@ -1,4 +1,7 @@
-"""Register two images of different modality by their mutual information, and recover the shift between them.
+"""Register two modalities by mutual information
+=============================================
+
+Register two images of different modality by their mutual information, and recover the shift between them.
 
 The pair is real: the red and the blue channel of a photograph, the blue one inverted and shifted by (6.5, -11) pixels.
 Nothing maps grey values of one to those of the other, so their difference says little; mutual information asks only

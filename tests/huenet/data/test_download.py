@@ -258,6 +258,7 @@ def test_remains_of_a_killed_run_are_cleared(shop, monkeypatch):
     assert left_in_cache() == ["photos"]
 
 
+@pytest.mark.posix
 def test_two_at_once_download_once(shop, monkeypatch):
     offer(shop, monkeypatch, tar(PHOTOS))
     folders = []

@@ -42,6 +42,7 @@ def test_inputs_are_never_overwritten(files, capsys):
     assert (files / "source.png").read_bytes() == before
 
 
+@pytest.mark.posix
 def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path):
     """Killed at any moment of the writing, the output is whole."""
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)).save(tmp_path / "s.png")
