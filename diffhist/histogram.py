@@ -230,7 +230,7 @@ def _arranged(a: Array, /, *, rank: int, shape: tuple[int, ...], axes: tuple[int
     mapped = tuple(a.shape[: a.ndim - rank])  # axes that a transform has put in front
     a = xp.reshape(a, (*mapped, *(1,) * (len(shape) - rank), *a.shape[a.ndim - rank :]))
     a = xp.permute_dims(xp.broadcast_to(a, (*mapped, *shape)), _order(len(mapped), len(shape), axes))
-    return xp.reshape(a, (*a.shape[: a.ndim - len(axes)], -1))
+    return xp.reshape(a, (*a.shape[: a.ndim - len(axes)], math.prod([shape[d] for d in axes])))  # -1 wants a batch
 
 
 def _order(mapped: int, rank: int, axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -152,6 +152,78 @@ def test_a_reference_moves_is_saved_and_is_constant():
     assert EMDLoss(bins=8).state_dict() == {}
 
 
+@pytest.mark.parametrize("shape", [(C, H, W), (B, C, H, W), (1, 1, H, W), (1, C, H, W)])
+def test_a_reference_image_stands_for_a_target(shape):
+    x, fixed, weights = images(0), images(1, *shape), images(2, B, 1, H, W)
+    loss = MILoss(bins=6, reference=fixed, reduction="none")
+    plain = MILoss(bins=6, reduction="none")
+    assert_allclose(loss(x), plain(x, fixed.expand(B, C, H, W)), rtol=1e-12)
+    assert_allclose(loss(x, weights=weights), plain(x, fixed.expand(B, C, H, W), weights), rtol=1e-12)
+    assert list(loss.state_dict()) == ["reference"]
+    assert f"reference={shape}" in repr(loss)
+    if len(shape) == 3:
+        assert_allclose(loss(x[0]), loss(x)[0], rtol=1e-12)
+
+
+@every
+@pytest.mark.parametrize("shape", [(C, H, W), (C, 7, 1), (B, C, 2, H, W), (B, C, 2, 1, H, W)])
+def test_images_of_any_rank_are_their_pixels(name, shape):
+    batch = shape[: 1 if len(shape) == 3 else 2]
+    x, y, w = (images(n, *shape) for n in range(3))
+    flat = (a.reshape(1, -1, 1, shape[-1] * int(np.prod(shape[len(batch) : -1]))) for a in (x, y, w))
+    weights = (w,) if name == "mi" else (w, w)
+    loss = LOSSES[name](reduction="none")
+    fx, fy, fw = flat
+    assert_allclose(loss(x, y, *weights), loss(fx, fy, *(fw for _ in weights)).reshape(batch), rtol=1e-12)
+    assert LOSSES[name]()(x, y).shape == ()
+    mask = torch.ones(*(1 if n == len(batch) - 1 else m for n, m in enumerate(shape)))
+    assert_allclose(loss(x, y, *(mask for _ in weights)), loss(x, y), rtol=1e-12)
+
+
+@every
+def test_an_empty_batch_is_0(name):
+    x = torch.ones(0, C, H, W, requires_grad=True)
+    for reduction, shape in (("mean", ()), ("sum", ()), ("none", (0, C))):
+        loss = LOSSES[name](reduction=reduction)(x, torch.ones(0, C, H, W))
+        assert loss.shape == shape
+        assert loss.sum() == 0
+        assert torch.autograd.grad(loss.sum(), x)[0].shape == x.shape
+
+
+@pytest.mark.parametrize("where", ["input", "target", "both"])
+@pytest.mark.parametrize("make", [EMDLoss, MILoss])
+def test_what_is_out_of_range_is_no_match(make, where):
+    x, y = images(0).requires_grad_(), images(1)
+    far = images(2) * 200 + 20
+    a, b = (
+        torch.cat((near[:1], far[1:])) if where in (name, "both") else near
+        for name, near in (("input", x), ("target", y))
+    )
+    named = "input" if where == "both" else where
+    says = rf"{make.__name__} sees nothing .* \(0.0, 1.0\).*`{named}` is in \[0\.\d+, 21\d"
+    with pytest.warns(UserWarning, match=says):
+        each = make(16, reduction="none")(a, b)
+    assert (each[1] == (16 if make is EMDLoss else 1)).all()
+    assert_allclose(each[0].detach(), make(16, reduction="none")(x[:1], y[:1])[0].detach(), rtol=1e-12)
+    (gradient,) = torch.autograd.grad(each.sum(), x)
+    assert (gradient[1] == 0).all()
+    assert (gradient[0] != 0).any()
+
+
+@pytest.mark.parametrize("make", [EMDLoss, MILoss])
+def test_out_of_range_under_transforms_and_in_range_by_a_hair(make, recwarn):
+    """Where no value can be asked for, the loss says it alone; what the kernel still sees is seen."""
+    x = images(0)
+    many = torch.func.vmap(make(16))(torch.stack((x, x + 50)), torch.stack((x, x + 50)))
+    assert many[1] == (16 if make is EMDLoss else 1)
+    assert many[0] < 1
+    outside = (x * 0.1 - 0.11).requires_grad_()
+    (gradient,) = torch.autograd.grad(make(16)(outside, x), outside)
+    assert (gradient != 0).any()
+    assert make(16, boundary="reflect")(x + 50, x + 50) < 1
+    assert not recwarn.list
+
+
 @every
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(name, dtype):
@@ -224,7 +296,15 @@ HISTOGRAM = torch.ones(8) / 8
         (lambda: EMDLoss()(X), ValueError, "`target` must be given"),
         (lambda: EMDLoss()(X, X[:, :1]), ValueError, r"`input` and `target`.*\(2, 3, 5, 4\) and \(2, 1, 5, 4\)"),
         (lambda: MILoss()(X, X[..., :2]), ValueError, r"`input` and `target`.*\(2, 3, 5, 4\) and \(2, 3, 5, 2\)"),
-        (lambda: MILoss()(X, X[0]), ValueError, r"`target` must be of shape \(B, C, H, W\), got \(3, 5, 4\)"),
+        (lambda: MILoss()(X, X[0]), ValueError, r"`input` and `target`.*\(2, 3, 5, 4\) and \(3, 5, 4\)"),
+        (lambda: MILoss()(X, X[0, 0]), ValueError, r"`target` must be of shape .*\(B, C, D, H, W\), got \(5, 4\)"),
+        (lambda: MILoss(reference=X[0])(X, X), ValueError, "`target` must be left out"),
+        (lambda: MILoss()(X), ValueError, "`target` must be given"),
+        (lambda: MILoss(reference=X[:1, :2])(X), ValueError, r"`input` must fit the reference \(1, 2, 5, 4\), got"),
+        (lambda: MILoss(reference=X[..., :1])(X), ValueError, r"`input` must fit the reference \(2, 3, 5, 1\), got"),
+        (lambda: MILoss(reference=X)(X[0]), ValueError, r"`input` must fit the reference \(2, 3, 5, 4\), got"),
+        (lambda: MILoss(reference=X[0, 0]), ValueError, r"`reference` must be of shape .*, got \(5, 4\)"),
+        (lambda: EMDLoss(bins=8, reference=HISTOGRAM.expand(1, 1, 8))(X[0]), ValueError, r"`input` must fit .*\(3,\)"),
         (lambda: EMDLoss()(X.numpy(), X), TypeError, "`input` must be a tensor, got ndarray"),
         (lambda: EMDLoss()(X, X.to(torch.uint8)), TypeError, "`target` must be of a floating dtype, got torch.uint8"),
         (lambda: EMDLoss()(X, X, X[..., 0]), ValueError, r"`input_weights` must be .*got \(2, 3, 5\)"),
