@@ -15,14 +15,15 @@ Conventions, said once:
 
 from diffhist._backends.primitive import value_and_grad, vjp
 from diffhist._registry import register_backend
+from diffhist.chance import mi_ceiling, mi_floor
+from diffhist.divergence import js_divergence, kl_divergence
 from diffhist.histogram import joint_histogram, soft_histogram
 from diffhist.information import (
     conditional_entropy,
     entropy,
-    mi_ceiling,
     mi_distance,
-    mi_floor,
     mutual_information,
+    normalized_mutual_information,
 )
 from diffhist.transport import emd, squared_emd
 from diffhist.unbalanced import unbalanced_emd
@@ -32,10 +33,13 @@ __all__ = [
     "emd",
     "entropy",
     "joint_histogram",
+    "js_divergence",
+    "kl_divergence",
     "mi_ceiling",
     "mi_distance",
     "mi_floor",
     "mutual_information",
+    "normalized_mutual_information",
     "register_backend",
     "soft_histogram",
     "squared_emd",

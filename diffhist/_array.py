@@ -68,6 +68,16 @@ def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
     return xp
 
 
+def check_histograms(p: Array, q: Array) -> tuple[Array, Array]:
+    """p and q, found to be histograms of the same bins, with the same batch axes."""
+    check_arrays({"p": p, "q": q})
+    if not p.shape or not q.shape or p.shape[-1] != q.shape[-1] or p.shape[-1] == 0:
+        raise ValueError(f"`p` and `q` must have one number of bins on their last axis, got {p.shape} and {q.shape}")
+    if any(a != b and 1 not in (a, b) for a, b in zip(p.shape[-2::-1], q.shape[-2::-1], strict=False)):
+        raise ValueError(f"`p` and `q` must have batch shapes that broadcast, got {p.shape} and {q.shape}")
+    return (p, q) if p.shape == q.shape else (p + 0.0 * q, q + 0.0 * p)
+
+
 def sample_axes(axis: Any, rank: int) -> tuple[int, ...]:
     """``axis`` checked, as a sorted tuple that counts from the end (so that a batch axis in front changes nothing)."""
     axes = axis if isinstance(axis, tuple) else (axis,)
@@ -115,6 +125,17 @@ def exact_sums(array: Array) -> Iterator[None]:
 def index_dtype(xp: Any, like: Array) -> Any:
     """torch indexes by int64 alone; JAX has no other integers than int32, unless it is told to."""
     return xp.int32 if is_jax(like) else xp.int64
+
+
+def working(p: Array, q: Array) -> tuple[Any, Array, Array]:
+    """Their namespace, and both in the dtype to compute in."""
+    xp = namespace(p, q)
+    dtype = compute_dtype(xp, p, q)
+    return xp, xp.astype(p, dtype), xp.astype(q, dtype)
+
+
+def sign(xp: Any, a: Array) -> Array:
+    return xp.astype(a > 0, a.dtype) - xp.astype(a < 0, a.dtype)  # xp.sign masks NaN by shape in torch: no vmap
 
 
 def log_or_zero(xp: Any, p: Array) -> Array:

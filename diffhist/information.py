@@ -1,25 +1,22 @@
 """Entropy, mutual information and the distance built on it (Eq. 16-18)."""
 
-import builtins
 from typing import Any
-
-import numpy as np
 
 from diffhist._array import (
     Array,
     check_arrays,
     compute_dtype,
-    device,
     divide_or_zero,
-    index_dtype,
     log_or_zero,
     namespace,
     sample_axes,
+    sign,
 )
 from diffhist._backends.primitive import differentiable
-from diffhist.histogram import joint_histogram, samples
 
-__all__ = ["conditional_entropy", "entropy", "mi_ceiling", "mi_distance", "mi_floor", "mutual_information"]
+__all__ = ["conditional_entropy", "entropy", "mi_distance", "mutual_information", "normalized_mutual_information"]
+
+NORMS = ("joint", "studholme", "min", "geometric", "arithmetic", "max")
 
 
 def entropy(p: Array, /, *, axis: int | tuple[int, ...] = -1) -> Array:
@@ -180,118 +177,92 @@ def mi_distance(pxy: Array, /) -> Array:
     >>> float(diffhist.mi_distance(np.eye(4))), float(diffhist.mi_distance(np.ones((4, 4))))
     (0.0, 1.0)
     """
+    return 1.0 - normalized_mutual_information(pxy)
+
+
+def normalized_mutual_information(pxy: Array, /, *, norm: str = "joint") -> Array:
+    r"""Mutual information over an entropy, so that tables of different images compare.
+
+    Parameters
+    ----------
+    pxy : array, shape (..., Kx, Ky)
+        Joint histogram: non-negative masses; it is divided by its sum first.
+    norm : {"joint", "studholme", "min", "geometric", "arithmetic", "max"}
+        With H the entropies of the table and of its two marginals:
+
+        - ``"joint"``: :math:`I / H_{xy}`, the similarity in Eq. 17;
+        - ``"studholme"``: :math:`(H_x + H_y) / H_{xy} = 1 + I / H_{xy}`, as in registration, between 1 and 2;
+        - the others: I over the least, the geometric or arithmetic mean, or the greatest of :math:`H_x` and
+          :math:`H_y`, as in clustering (scikit-learn's ``normalized_mutual_info_score``).
+
+    Returns
+    -------
+    array, shape (...)
+        Between 0 (independent) and 1 (each a relabelling of the other), and one more for ``"studholme"``, up to
+        rounding. Where :math:`H_{xy}` is 0 (all mass in one cell, or none) it is the greatest value, with gradient 0;
+        where one marginal alone is constant it is the least.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that is not as above: the message names it.
+
+    References
+    ----------
+    Avi-Aharon, Arbelle, Riklin Raviv: Hue-Net, Eq. 17 (arXiv:1912.06044); Studholme, Hill, Hawkes: An overlap invariant
+    entropy measure of 3D medical image alignment, 1999; Vinh, Epps, Bailey: Information theoretic measures for
+    clusterings comparison, 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import diffhist
+    >>> table = np.array([[0.5, 0.0], [0.25, 0.25]])
+    >>> [round(float(diffhist.normalized_mutual_information(table, norm=n)), 3) for n in ("joint", "min", "max")]
+    [0.208, 0.384, 0.311]
+    """
+    if norm not in NORMS:
+        raise ValueError(f"`norm` must be one of {', '.join(NORMS)}, got {norm!r}")
     _check_table(pxy)
-    return _mi_distance(pxy)
+    return 1.0 + _normalized(pxy, norm="joint") if norm == "studholme" else _normalized(pxy, norm=norm)
 
 
 @differentiable
-def _mi_distance(pxy: Array, /) -> Array:
+def _normalized(pxy: Array, /, *, norm: str) -> Array:
     xp = namespace(pxy)
-    information, _, entropy_, _ = _information(xp, pxy)
-    distance = xp.where(entropy_ == 0, xp.zeros_like(entropy_), 1.0 - divide_or_zero(xp, information, entropy_))
-    return xp.astype(distance, pxy.dtype)
+    information, _, joint, _ = _information(xp, pxy)
+    share = divide_or_zero(xp, information, _norm(xp, pxy, norm)[0][..., 0, 0])
+    return xp.astype(xp.where(joint == 0, xp.ones_like(share), share), pxy.dtype)
 
 
-@_mi_distance.defvjp
-def _(g, out, pxy, /, *, needed):
+@_normalized.defvjp
+def _(g, out, pxy, /, *, norm, needed):
     xp = namespace(pxy)
-    information, ratio, entropy_, shares = _information(xp, pxy)
-    share = divide_or_zero(xp, information, entropy_)[..., None, None]  # I / H
-    entropy_ = entropy_[..., None, None]
-    slope = (ratio - entropy_ * share) + share * (log_or_zero(xp, shares) + entropy_)
-    return (_per_mass(xp, g, -divide_or_zero(xp, slope, entropy_ + xp.zeros_like(slope)), pxy, shares),)
+    information, ratio, _, shares = _information(xp, pxy)
+    (norm, norm_slope), information = _norm(xp, pxy, norm), information[..., None, None]
+    slope = (ratio - information) - divide_or_zero(xp, information, norm) * norm_slope
+    return (_per_mass(xp, g, divide_or_zero(xp, slope, norm + xp.zeros_like(slope)), pxy, shares),)
 
 
-def mi_ceiling(
-    x: Array,
-    /,
-    bins: int = 256,
-    range: tuple[float, float] = (0.0, 1.0),
-    *,
-    bandwidth: float | None = None,
-    boundary: str = "open",
-    weights: Array | None = None,
-    axis: int | tuple[int, ...] = -1,
-) -> Array:
-    """I / H of an image with itself: about the most that soft bins let any image reach beside it.
-
-    Parameters
-    ----------
-    x : array, shape (..., N)
-    bins, range, bandwidth, boundary, weights, axis
-        As in `joint_histogram`.
-
-    Returns
-    -------
-    array, shape (...)
-        1 in the limit of hard bins; about 0.57 for uniform values at the default bandwidth.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import diffhist
-    >>> round(float(diffhist.mi_ceiling(np.linspace(0, 1, 4096), boundary="circular")), 2)
-    0.57
-    """
-    table = joint_histogram(x, x, bins, range, bandwidth=bandwidth, boundary=boundary, weights=weights, axis=axis)
-    return 1.0 - mi_distance(table)
-
-
-def mi_floor(
-    x: Array,
-    y: Array,
-    /,
-    bins: int | tuple[int, int] = 256,
-    range: tuple[Any, Any] = (0.0, 1.0),
-    *,
-    bandwidth: float | tuple[float | None, float | None] | None = None,
-    boundary: str | tuple[str, str] = "open",
-    weights: Array | None = None,
-    axis: int | tuple[int, ...] = -1,
-    draws: int = 8,
-    seed: int = 0,
-) -> Array:
-    """I / H of one image with the other one's pixels shuffled: what chance alone gives, averaged over draws.
-
-    Parameters
-    ----------
-    x, y : array, shape (..., N)
-    bins, range, bandwidth, boundary, axis
-        As in `joint_histogram`.
-    weights : array, optional
-        As in `joint_histogram`; they are shuffled along with y and multiplied by those of x, so that both marginals
-        stay weighted as they were.
-    draws : int
-        Number of shuffles.
-    seed : int
-        Of the shuffles: the same seed gives the same shuffles on every array library.
-
-    Returns
-    -------
-    array, shape (...)
-        Above 0: few pixels over many cells look dependent. About 0.03 for 128 x 128 pixels at the defaults.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import diffhist
-    >>> x, y = np.random.default_rng(0).random((2, 128 * 128))
-    >>> round(float(diffhist.mi_floor(x, y, draws=2)), 2)
-    0.03
-    """
-    if not isinstance(draws, int) or draws < 1:
-        raise ValueError(f"`draws` must be an integer of at least 1, got {draws!r}")
-    x, y, weights = samples(x, y, weights, axis=axis)
-    xp, rng = namespace(x), np.random.default_rng(seed)
-    total: Any = 0.0
-    for _ in builtins.range(draws):
-        order = xp.asarray(rng.permutation(x.shape[-1]), dtype=index_dtype(xp, x), device=device(x))
-        both = None if weights is None else weights * xp.take(weights, order, axis=-1)
-        table = joint_histogram(
-            x, xp.take(y, order, axis=-1), bins, range, bandwidth=bandwidth, boundary=boundary, weights=both
-        )
-        total = total + (1.0 - mi_distance(table))
-    return total * (1.0 / draws)
+def _norm(xp: Any, pxy: Array, kind: str) -> tuple[Array, Array]:
+    """What I is divided by, (..., 1, 1), and its slope by the shares of the table."""
+    tables = [pxy] if kind == "joint" else [xp.sum(pxy, axis=axis, keepdims=True) for axis in (-1, -2)]
+    entropies, slopes = [], []
+    for table in tables:
+        shares = _shares(xp, table, (-2, -1))
+        logs = log_or_zero(xp, shares)
+        entropies.append(-xp.sum(shares * logs, axis=(-2, -1), keepdims=True))
+        slopes.append(-(logs + entropies[-1]))
+    if kind == "joint":
+        return entropies[0], slopes[0]
+    x, y = entropies
+    if kind == "geometric":
+        product = x * y
+        mean = xp.sqrt(xp.where(product == 0, xp.ones_like(product), product))
+        mean = xp.where(product == 0, xp.zeros_like(mean), mean)
+        return mean, 0.5 * (divide_or_zero(xp, mean, x) * slopes[0] + divide_or_zero(xp, mean, y) * slopes[1])
+    of_x = {"arithmetic": xp.zeros_like(x), "min": sign(xp, y - x), "max": sign(xp, x - y)}[kind] * 0.5 + 0.5
+    return of_x * x + (1.0 - of_x) * y, of_x * slopes[0] + (1.0 - of_x) * slopes[1]
 
 
 def _check_table(pxy: Array) -> None:

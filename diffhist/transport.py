@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from diffhist._array import Array, check_arrays, compute_dtype, device, divide_or_zero, namespace, running_sum
+from diffhist._array import Array, check_histograms, device, divide_or_zero, running_sum, sign, working
 from diffhist._backends.primitive import differentiable
 
 __all__ = ["emd", "squared_emd"]
@@ -47,7 +47,7 @@ def squared_emd(p: Array, q: Array, /, *, circular: bool = False) -> Array:
     >>> float(diffhist.squared_emd(red, violet)), float(diffhist.squared_emd(red, violet, circular=True))
     (5.0, 1.0)
     """
-    return _squared_emd(*checked(p, q), circular=bool(circular))
+    return _squared_emd(*check_histograms(p, q), circular=bool(circular))
 
 
 def emd(p: Array, q: Array, /, *, order: int = 2, circular: bool = False) -> Array:
@@ -85,17 +85,7 @@ def emd(p: Array, q: Array, /, *, order: int = 2, circular: bool = False) -> Arr
     """
     if order not in (1, 2):
         raise ValueError(f"`order` must be 1 or 2, got {order!r}")
-    return _emd(*checked(p, q), order=order, circular=bool(circular))
-
-
-def checked(p: Array, q: Array) -> tuple[Array, Array]:
-    """p and q, found to be histograms of the same bins, with the same batch axes."""
-    check_arrays({"p": p, "q": q})
-    if not p.shape or not q.shape or p.shape[-1] != q.shape[-1] or p.shape[-1] == 0:
-        raise ValueError(f"`p` and `q` must have one number of bins on their last axis, got {p.shape} and {q.shape}")
-    if any(a != b and 1 not in (a, b) for a, b in zip(p.shape[-2::-1], q.shape[-2::-1], strict=False)):
-        raise ValueError(f"`p` and `q` must have batch shapes that broadcast, got {p.shape} and {q.shape}")
-    return (p, q) if p.shape == q.shape else (p + 0.0 * q, q + 0.0 * p)
+    return _emd(*check_histograms(p, q), order=order, circular=bool(circular))
 
 
 @differentiable
@@ -127,7 +117,7 @@ def _(g, out, p, q, /, *, order, circular, needed):
     xp, p, q = working(p, q)
     E, early = _shape_differences(xp, p, q, order, circular)
     g, out = xp.astype(g, E.dtype)[..., None] / p.shape[-1], xp.astype(out, E.dtype)[..., None]
-    slope = _running_back(xp, _sign(xp, E) if order == 1 else divide_or_zero(xp, E, out + xp.zeros_like(E)), early)
+    slope = _running_back(xp, sign(xp, E) if order == 1 else divide_or_zero(xp, E, out + xp.zeros_like(E)), early)
 
     def through_sum(h: Array) -> Array:  # of h / sum(h)
         mass = xp.sum(h, axis=-1, keepdims=True)
@@ -135,12 +125,6 @@ def _(g, out, p, q, /, *, order, circular, needed):
 
     alive = (xp.sum(p, axis=-1, keepdims=True) != 0) & (xp.sum(q, axis=-1, keepdims=True) != 0)
     return tuple(sign * g * xp.where(alive, through_sum(h), xp.zeros_like(h)) for sign, h in ((1.0, p), (-1.0, q)))
-
-
-def working(p: Array, q: Array) -> tuple[Any, Array, Array]:
-    xp = namespace(p, q)
-    dtype = compute_dtype(xp, p, q)
-    return xp, xp.astype(p, dtype), xp.astype(q, dtype)
 
 
 def _shape_differences(xp: Any, p: Array, q: Array, order: int, circular: bool) -> tuple[Array, Array]:
@@ -172,10 +156,6 @@ def _differences(xp: Any, d: Array, circular: bool) -> tuple[Array, Array]:
     start = xp.sum(xp.where(n == cut, before, xp.zeros_like(D)), axis=-1, keepdims=True)
     early = n < cut
     return D - start + xp.where(early, m, xp.zeros_like(D)), early
-
-
-def _sign(xp: Any, a: Array) -> Array:
-    return xp.astype(a > 0, a.dtype) - xp.astype(a < 0, a.dtype)  # xp.sign masks NaN by shape in torch: no vmap
 
 
 def _running_back(xp: Any, E: Array, early: Array) -> Array:

@@ -8,13 +8,14 @@ import numpy as np
 from diffhist._array import (
     Array,
     accumulator_dtype,
+    check_histograms,
     constant,
     device,
     exact_sums,
     repeat,
+    working,
 )
 from diffhist._backends.primitive import differentiable
-from diffhist.transport import checked, working
 
 __all__ = ["unbalanced_emd"]
 
@@ -81,7 +82,7 @@ def unbalanced_emd(p: Array, q: Array, /, *, circular: bool = False, reg: float 
     array([0.   , 0.008, 0.018, 0.022])
     """
     reg, reg_m = (_positive(name, value) for name, value in (("reg", reg), ("reg_m", reg_m)))
-    p, q = checked(p, q)
+    p, q = check_histograms(p, q)
     problem = {"circular": bool(circular), "reg": reg, "reg_m": reg_m}
     return _cost(_potentials(p, q, **problem), p, q, **problem)
 

@@ -17,7 +17,7 @@ LEVELS = {
         {"train", "transfer", "evaluate"},
         {"model", "data"},
         {"methods", "images", "config", "metrics"},
-        {"color", "_parser", "_extra"},
+        {"color", "_parser", "_extra", "_signals"},
     ],
     "diffhist": [
         {"__init__"},

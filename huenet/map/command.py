@@ -19,10 +19,11 @@ from huenet.images.read import ImageError
 from huenet.methods.grid import centres
 from huenet.methods.lut import sampled
 from huenet.methods.sample import Sample
+from huenet.transfer.given import TransferError
 from huenet.transfer.methods import Change
 from huenet.transfer.options import SUMMARIES, add_options, settings_from
 from huenet.transfer.pixel_map import small_copy
-from huenet.transfer.recoloring import TransferError, find_change, target_copy
+from huenet.transfer.recoloring import find_change, target_copy
 
 __all__ = ["main"]
 

@@ -21,10 +21,11 @@ from huenet._parser import Parser
 from huenet._signals import ended_cleanly
 from huenet.images.picture import OUTPUTS, Picture, no_quality, read_picture, suffix_of, write_picture
 from huenet.images.read import MACHINE, ImageError
+from huenet.transfer.given import TransferError, mask_of
 from huenet.transfer.jobs import Job, JobError, Plan, plan
 from huenet.transfer.options import SUMMARIES, add_options, settings_from
 from huenet.transfer.pixel_map import small_copy
-from huenet.transfer.recoloring import Settings, TransferError, mask_of, recolor_picture
+from huenet.transfer.recoloring import Settings, recolor_picture
 
 __all__ = ["main"]
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )  # fmt: skip
             _check_quality(found.jobs, options.quality)
             settings = settings_from(options, options.seed)
-            mask = None if options.mask is None else mask_of(read_picture(options.mask).pixels)
+            mask = None if options.mask is None else _mask(options.mask)
             skipped = _run(found.jobs, mask, settings, options)
             _give_stream(options, Path(streams))
         except (ImageError, JobError, TransferError) as error:
@@ -60,6 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if skipped:
         print(f"{len(skipped)} of {len(found.jobs)} pictures skipped:", *skipped, sep="\n", file=sys.stderr)
     return 1 if skipped else 0
+
+
+def _mask(path: Path) -> np.ndarray:
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        mask = mask_of(path)
+    for note in notes:
+        print(f"note: {path}: {note.message}", file=sys.stderr)
+    return mask
 
 
 def _parser() -> Parser:

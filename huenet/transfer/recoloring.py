@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from huenet.images.picture import Picture, in_profile, pixels_of
+from huenet.images.picture import Picture, in_profile
 from huenet.methods.sample import Sample
+from huenet.transfer.given import TransferError, image_of, is_tensor, mask_of, picture_of
 from huenet.transfer.methods import METHODS, Change, Method
 from huenet.transfer.pixel_map import apply_map, small_copy
 
 __all__ = [
     "Settings",
-    "TransferError",
     "find_change",
-    "mask_of",
     "recolor",
     "recolor_picture",
     "settings_of",
@@ -30,10 +29,6 @@ __all__ = [
 ]
 
 STRONGEST = 2
-
-
-class TransferError(ValueError):
-    """A request that cannot be met; the message is one line that says what to do."""
 
 
 def recolor(
@@ -54,10 +49,11 @@ def recolor(
 
     Parameters
     ----------
-    source, target : ndarray (H, W, 3 or 4) or PIL image
+    source, target : ndarray (H, W, 3 or 4), PIL image, or tensor (B, 3, H, W) or (B, H, W, 3)
         uint8, uint16, or float in [0, 1]; of any two sizes. A fourth channel is transparency: what it hides does not
         count, and the source's is kept. PIL images of any 8-bit mode come back as RGB or RGBA; a target in another
-        colour profile than the source is converted to the source's (no profile is sRGB).
+        colour profile than the source is converted to the source's (no profile is sRGB). Tensors of torch are float,
+        with or without B, and come back on their device, without a graph; one target for all, or one each.
     method : {"huenet", "optimize", "transport", "reinhard"}, optional
         A trained network; gradient descent on this pair; optimal transport of hue; statistics in l-alpha-beta. All but
         "reinhard", which moves light and saturation too, turn hue. By default "huenet".
@@ -75,15 +71,16 @@ def recolor(
     saturation, light : float, optional
         From 0, the default, to 1: how far the distribution of saturation, and that of light, go to the target's. Where
         the target is dull, electric blue calms down; where it is bright, a dark source lightens. Not for "reinhard".
-    mask : array (H, W) or PIL image, optional
+    mask : array (H, W) or a picture, PIL image, path or tensor, optional
         0, or transparent, keeps a pixel, full scale (255, 65535, 1.0 or True) recolours it, and what lies between mixes
-        the two. What the mask keeps does not count among the source's colours.
+        the two. What the mask keeps does not count among the source's colours. Whole numbers that are 0 and 1 alone
+        are taken for black and white, with a warning. For tensors also (B, H, W).
     seed : int
         Of the dithering, which keeps 8- and 16-bit results from banding.
 
     Returns
     -------
-    ndarray or PIL image, as `source`
+    ndarray, PIL image or tensor, as `source`
         The recoloured source. A grey source or a grey target leaves it as it is, with a warning ("reinhard"
         excepted); a target of one hue gives a picture near that hue.
 
@@ -94,11 +91,13 @@ def recolor(
     """
     options = {"run": run, "smooth": smooth, "keep": keep, "saturation": saturation, "light": light}
     settings = settings_of(method, seed, strength=strength, **options)
-    result, goal = _picture(source, "source"), _picture(target, "target")
-    recolor_picture(result, goal, None if mask is None else _mask(mask), settings)
-    if not isinstance(source, Image.Image):
-        return result.pixels
-    return _image(result, source)
+    if is_tensor(source):
+        from huenet.transfer.tensors import recolor_tensors
+
+        return recolor_tensors(source, target, mask, settings.method, settings.options)
+    result, goal = picture_of(source, "source"), picture_of(target, "target")
+    recolor_picture(result, goal, None if mask is None else mask_of(mask), settings)
+    return image_of(result, source) if isinstance(source, Image.Image) else result.pixels
 
 
 @dataclass(frozen=True)
@@ -173,54 +172,3 @@ def find_change(source: Sample, target: Sample, settings: Settings) -> Change | 
         return settings.method(source, target, settings.options)
     except ValueError as error:
         raise TransferError(str(error)) from error
-
-
-def _picture(picture: Any, name: str) -> Picture:
-    """A copy of a caller's picture, checked."""
-    if isinstance(picture, Image.Image):
-        _check_mode(picture, name)
-        return Picture(*pixels_of(picture))
-    pixels = np.array(picture)
-    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or not pixels.size:
-        raise TransferError(f"{name} must have the shape (H, W, 3) or (H, W, 4), got {pixels.shape}")
-    _check_range(pixels, name)
-    return Picture(pixels)
-
-
-def _image(result: Picture, source: Image.Image) -> Image.Image:
-    """A result as a PIL image with what else `source` says; palettes and profiles that are gone are not mentioned."""
-    image = Image.fromarray(result.pixels)
-    image.info.update({key: value for key, value in source.info.items() if key not in ("icc_profile", "transparency")})
-    if result.profile:
-        image.info["icc_profile"] = result.profile
-    return image
-
-
-def _mask(mask: Any) -> np.ndarray:
-    if isinstance(mask, Image.Image):
-        _check_mode(mask, "mask")
-        return mask_of(pixels_of(mask)[0])
-    values = np.asarray(mask)
-    values = values.astype(np.float32) if values.dtype == bool else values
-    _check_range(values, "mask")
-    return values
-
-
-def mask_of(pixels: np.ndarray) -> np.ndarray:
-    """A mask from a picture: white recolours; black, and what is transparent, is kept."""
-    values = pixels[..., :3].max(axis=2)
-    return np.minimum(values, pixels[..., 3]) if pixels.shape[2] == 4 else values
-
-
-def _check_mode(image: Image.Image, name: str) -> None:
-    if image.mode == "F" or image.mode.startswith("I"):
-        raise TransferError(f"{name} is a PIL image of mode {image.mode}, not of 8 bits; give it as an array")
-
-
-def _check_range(values: np.ndarray, name: str) -> None:
-    if values.dtype in (np.uint8, np.uint16):
-        return
-    if not np.issubdtype(values.dtype, np.floating):
-        raise TransferError(f"{name} must be uint8, uint16 or float, got {values.dtype}")
-    if not (values.min() >= 0 and values.max() <= 1):  # NaN fails too
-        raise TransferError(f"{name} must lie in [0, 1], got values from {values.min():g} to {values.max():g}")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose
-from sklearn.metrics import mutual_info_score
+from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 
 import diffhist
 from diffhist import (
@@ -20,8 +20,10 @@ from diffhist import (
     mi_distance,
     mi_floor,
     mutual_information,
+    normalized_mutual_information,
 )
 
+NORMS = ("joint", "studholme", "min", "geometric", "arithmetic", "max")
 TABLE_FUNCTIONS = {
     mutual_information: reference.mutual_information,
     mi_distance: reference.mi_distance,
@@ -71,6 +73,74 @@ def test_bounds_and_identities(pxy):
         assert_allclose(mi_distance(pxy), 1 - information / joint, atol=1e-9)
     assert_allclose(mi_distance(3.7 * pxy), mi_distance(pxy), atol=1e-9)
     assert_allclose(mi_distance(pxy.T), mi_distance(pxy), atol=1e-9)
+
+
+def labels(counts):
+    """Two labellings of as many things as there are counts in a table."""
+    cells = np.repeat(np.arange(counts.size), counts.ravel())
+    return np.unravel_index(cells, counts.shape)
+
+
+@given(counts=hnp.arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(0, 5)))
+@pytest.mark.parametrize("norm", ["min", "geometric", "arithmetic", "max"])
+def test_normalized_as_scikit_learn_does(norm, counts):
+    """Also where one labelling, or both, or the table are trivial."""
+    want = normalized_mutual_info_score(*labels(counts), average_method=norm)
+    got = normalized_mutual_information(counts.astype(np.float64), norm=norm)
+    assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+
+
+@given(pxy=tables().filter(lambda pxy: pxy.sum() > 0))
+def test_normalized_by_the_joint_entropy(pxy):
+    assert_allclose(normalized_mutual_information(pxy), 1 - mi_distance(pxy), atol=1e-15)
+    joint = float(entropy(pxy, axis=(-2, -1)))
+    if joint > 1e-3:
+        want = float(entropy(pxy.sum(0)) + entropy(pxy.sum(1))) / joint
+        assert_allclose(normalized_mutual_information(pxy, norm="studholme"), want, rtol=1e-9)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_gradient_of_norms(xp, norm, rng):
+    pxy = rng.random((3, 4, 3)) + 0.05
+    g = np.array([1.0, -2.0, 0.5])
+    got = gradients(xp, lambda pxy: normalized_mutual_information(pxy, norm=norm), g, from_numpy(xp, pxy))[0]
+    means = {"min": np.minimum, "max": np.maximum, "geometric": lambda a, b: np.sqrt(a * b)}
+
+    def formula(table):
+        x, y, joint = (reference.entropy(t) for t in (table.sum(1), table.sum(0), table))
+        mean = means.get(norm, lambda a, b: (a + b) / 2)(x, y) if norm not in ("joint", "studholme") else joint
+        return (x + y - joint) / mean
+
+    for row in range(3):
+        want = reference.central_differences(lambda t: g[row] * formula(t), pxy[row])  # noqa: B023
+        assert_allclose(got[row], want, atol=1e-8)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("content", ["no mass", "one cell", "one row", "one column"])
+def test_normalized_without_information(torch, norm, content):
+    pxy = torch.zeros(3, 3, dtype=torch.float64)
+    if content != "no mass":
+        pxy[1 if content in ("one cell", "one row") else slice(None), 2 if content != "one row" else slice(None)] = 0.3
+    pxy.requires_grad_()
+    value = normalized_mutual_information(pxy, norm=norm)
+    assert value == (content in ("no mass", "one cell")) + (norm == "studholme")
+    (slope,) = torch.autograd.grad(value, pxy, create_graph=True)
+    assert torch.isfinite(slope).all()
+    if content in ("no mass", "one cell"):
+        assert (slope == 0).all()
+    assert torch.isfinite(torch.autograd.grad(slope.sum(), pxy)[0]).all()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_second_derivative_of_norms(torch, norm, rng):
+    pxy = torch.tensor(rng.random((2, 3, 4)) + 0.05, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda pxy: normalized_mutual_information(pxy, norm=norm), pxy)
+
+
+def test_norm_is_one_of_six():
+    with pytest.raises(ValueError, match=r"`norm` must be one of joint, studholme.*, got 'mean'"):
+        normalized_mutual_information(np.ones((2, 2)), norm="mean")
 
 
 @given(pxy=tables().filter(lambda pxy: pxy.sum() > 0))

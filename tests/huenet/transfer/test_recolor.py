@@ -13,9 +13,10 @@ from PIL import Image, ImageCms
 from scenes import GREEN, GREY, RED, distance, hsv_of, plain, scene
 
 from huenet.color import chroma, rgb_to_hsv
+from huenet.transfer.given import TransferError
 from huenet.transfer.methods import METHODS
 from huenet.transfer.pixel_map import small_copy
-from huenet.transfer.recoloring import TransferError, recolor
+from huenet.transfer.recoloring import recolor
 
 FREE_METHODS = [method for method in METHODS if method != "huenet"]
 
@@ -146,6 +147,48 @@ def test_masks_of_every_kind_say_the_same():
     expected = recolor(source, target, method="transport", mask=half)
     for mask in (half * 1.0, grey, np.uint16(half) * 65535, *map(Image.fromarray, (grey, half, layer))):
         np.testing.assert_array_equal(recolor(source, target, method="transport", mask=mask), expected)
+
+
+def test_masks_of_other_kinds_are_understood(tmp_path, torch):
+    source, target = scene(0), scene(1)
+    half = np.zeros((48, 64), bool)
+    half[:, 32:] = True
+    grey = np.uint8(half) * 255
+    Image.fromarray(grey).save(tmp_path / "mask.png")
+    expected = recolor(source, target, method="transport", mask=half)
+    for mask in (
+        grey[..., None], np.dstack([grey] * 3), grey.astype(np.int64), grey.astype(">u2") * 257, half.astype(">f8"),
+        half.astype(np.float16), torch.from_numpy(half), torch.from_numpy(half * 1.0).bfloat16(),
+        tmp_path / "mask.png", str(tmp_path / "mask.png"),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(recolor(source, target, method="transport", mask=mask), expected)
+    for mask in (np.uint8(half), np.uint16(half), np.int64(half), np.dstack([np.uint8(half)] * 3)):
+        with pytest.warns(UserWarning, match="0 and 1 alone: they are taken for black and white"):
+            np.testing.assert_array_equal(recolor(source, target, method="transport", mask=mask), expected)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.ones((3, 48, 64)), r"mask must have the shape \(H, W\), or \(H, W, 1, 3 or 4\).*got \(3, 48, 64\)"),
+        (np.ones((48, 64, 2)), r"mask must have the shape .* got \(48, 64, 2\)"),
+        (np.full((48, 64), 7), "mask of int64 has values from 7 to 7, and no full scale that is known"),
+        (np.full((48, 64), -1), "mask of int64 has values from -1 to -1"),
+        (np.full((48, 64), 1j), "mask must be uint8, uint16 or float, got complex128"),
+        (np.full((48, 64), np.nan), r"mask must lie in \[0, 1\], got values from nan"),
+        ("nowhere.png", "nowhere.png: no such file"),
+    ],
+)
+def test_masks_that_cannot_be_meant_are_named(mask, message):
+    with pytest.raises(ValueError, match=message):
+        recolor(scene(0), scene(1), method="transport", mask=mask)
+
+
+def test_the_bytes_of_a_picture_may_come_in_either_order():
+    source, target = scene(0, dtype=np.uint16), scene(1, dtype=np.uint16)
+    wanted = recolor(source, target, method="transport")
+    found = recolor(source.astype(">u2"), target.astype(">u2"), method="transport")
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_what_transparency_hides_does_not_count():
