@@ -74,8 +74,8 @@ def test_the_recipe_for_a_method(monkeypatch):
     from huenet.transfer.recoloring import recolor
 
     space = {}
-    exec(block('"""The one turn'), space)
-    monkeypatch.setitem(METHODS, "rotation", Method(space["find"], Turn, "one turn of all hues; instant"))
+    exec(block('"""Optimal transport'), space)
+    monkeypatch.setitem(METHODS, "exact", Method(space["find"], Turn, "transport to the letter; instant"))
     red, blue = (np.broadcast_to(np.uint8(rgb), (8, 8, 3)) for rgb in ((200, 40, 40), (40, 40, 200)))
-    turned = recolor(red, blue, method="rotation", keep="value")
+    turned = recolor(red, blue, method="exact", keep="value")
     assert np.abs(turned.astype(int) - blue).max() <= 4  # to a whole bin of hue
