@@ -112,9 +112,13 @@ def read(path: Path, image: Image.Image) -> Metadata:
     else:
         comment = info.get("comment") or b""
         comment = comment.encode() if isinstance(comment, str) else comment
-        found = Metadata(info.get("exif"), info.get("xmp"), dpi=info.get("dpi"), comments=(comment,) if comment else ())
+        comments, depth = (comment,) if comment else (), _depth(path, image)
+        lost = (f"{depth - 8} of {depth} bits a sample",) if depth > 8 else ()
+        found = Metadata(info.get("exif"), info.get("xmp"), dpi=info.get("dpi"), comments=comments, lost=lost)
     try:
         block = (found.exif or b"").removeprefix(b"Exif\0\0") or None
+        if block and info.get("original_orientation"):  # of a HEIC, whose pixels come turned
+            block = exif.upright(block, info["original_orientation"])
         resolution = exif.resolution(block) if block else None
         block = None if block and not exif.tags(block) else block
     except ValueError:
@@ -158,8 +162,9 @@ def fitted(metadata: Metadata, kind: str) -> tuple[Metadata, list[str]]:
         and (not held or any(abs(a - b) > 0.01 for a, b in zip(held, metadata.dpi, strict=True)))
     ):
         block = exif.with_resolution(block, metadata.dpi)
-    if kind == "AVIF" and exif.ORIENTATION in exif.tags(block):  # for which it has a place of its own; and Pillow, that
-        block = exif.edited(block, {exif.ORIENTATION: None})  # writes EXIF anew for it, would lose what is not ASCII
+    if kind in ("AVIF", "HEIF") and exif.ORIENTATION in exif.tags(block):
+        # said in another place there; and Pillow, which writes EXIF anew for it, would lose what is not ASCII
+        block = exif.edited(block, {exif.ORIENTATION: None})
     if metadata.photoshop and kind not in ("JPEG", "TIFF"):
         lost.append(f"IPTC and resources of Photoshop, which {name} does not hold")
     if metadata.more_xmp and kind != "JPEG":
@@ -248,6 +253,18 @@ def _of_tiff(path: Path, image: Image.Image) -> Metadata:
         photoshop += struct.pack(">4sHHI", b"8BIM", IPTC_RESOURCE, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
     lost = ("Photoshop's layers, which show what was before",) if LAYERS in image.tag_v2 else ()  # type: ignore[attr-defined]
     return Metadata(block, apart.get(XMP), photoshop=photoshop or None, lost=lost)
+
+
+def _depth(path: Path, image: Image.Image) -> int:
+    """Bits a sample of a HEIC or AVIF, which are decoded to 8; 8 of any other."""
+    if image.format == "HEIF":
+        return image.info.get("bit_depth", 8)
+    if image.format != "AVIF":
+        return 8
+    with open(path, "rb") as file:
+        head = file.read(2**16)
+    at = head.find(b"pixi")  # version and flags, how many channels, the bits of each
+    return max(head[at + 9 : at + 9 + head[at + 8]], default=8) if 0 <= at < len(head) - 9 else 8
 
 
 def _chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:

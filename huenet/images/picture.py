@@ -14,6 +14,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -23,18 +24,21 @@ from PIL import Image, ImageCms, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 
 from huenet.images import tiff
-from huenet.images.metadata import Metadata, fitted, jpeg_segments, png_chunks, read
-from huenet.images.read import FORMATS, ImageError, atomic_open
+from huenet.images.metadata import NAMES, Metadata, fitted, jpeg_segments, png_chunks, read
+from huenet.images.read import ImageError, atomic_open, opened, register_heic
 
 __all__ = ["OUTPUTS", "Picture", "in_profile", "no_quality", "pixels_of", "read_picture", "suffix_of", "write_picture"]
 
 OUTPUTS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 if features.check("avif"):
     OUTPUTS[".avif"] = "AVIF"
+if find_spec("pillow_heif"):
+    OUTPUTS |= {".heic": "HEIF", ".heif": "HEIF"}
 LOSSY: dict[str, dict[str, Any]] = {
     "JPEG": {"subsampling": 0},
     "WEBP": {},
     "AVIF": {"subsampling": "4:4:4"},
+    "HEIF": {"chroma": 444},
 }  # in full colour where there is a choice
 LOSSLESS: dict[str, dict[str, Any]] = {"PNG": {}, "WEBP": {"lossless": True, "exact": True}, "TIFF": {}}
 QUALITY = 95
@@ -87,8 +91,8 @@ def read_picture(path: str | Path) -> Picture:
 def write_picture(path: str | Path, picture: Picture, quality: int | str | None = None) -> None:
     """Write a picture in the format of the path's suffix; it appears whole or not at all.
 
-    16 bits go into PNG and TIFF; JPEG, WebP and AVIF hold 8, and JPEG no transparency. PNG and TIFF are lossless, JPEG
-    and AVIF never; WebP is what the picture's own file was. Metadata that the format does not hold are left out, with a
+    16 bits go into PNG and TIFF; the others hold 8, and JPEG no transparency. PNG and TIFF are lossless, JPEG, AVIF and
+    HEIC never; WebP is what the picture's own file was. Metadata that the format does not hold are left out, with a
     warning.
 
     Parameters
@@ -127,7 +131,7 @@ def no_quality(path: str | Path, quality: int | str | None) -> str | None:
     """Why a file of that name cannot have that quality; None where it can."""
     kind = OUTPUTS[Path(path).suffix.lower()]
     if quality == "lossless" and kind not in LOSSLESS:
-        return f"{kind} is never lossless; choose .png, .webp or .tif"
+        return f"{NAMES.get(kind, kind)} is never lossless; choose .png, .webp or .tif"
     if quality not in (None, "lossless") and kind not in LOSSY:
         return f"{kind} is always lossless and has no quality; choose .jpg or .webp"
     return None
@@ -136,7 +140,7 @@ def no_quality(path: str | Path, quality: int | str | None) -> str | None:
 def suffix_of(path: str | Path) -> str:
     """The suffix for a picture in the format of that file; .png where that is not written."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with opened(path) as image:
             return next((suffix for suffix, kind in OUTPUTS.items() if kind == image.format), ".png")
     except Exception:  # what is wrong with it is told by who reads it
         return ".png"
@@ -167,7 +171,7 @@ def pixels_of(image: Image.Image) -> tuple[np.ndarray, bytes | None]:
 
 
 def _read(path: Path) -> Picture:
-    with Image.open(path, formats=FORMATS) as image:
+    with opened(path) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(path, f"{image.width} x {image.height} pixels are more than the 100 million allowed")
         depth = _depth(path, image)
@@ -278,6 +282,8 @@ def _write_8(file: IO[bytes], kind: str, picture: Picture, quality: int | str | 
         if pixels[..., 3].min() < 255:
             raise ValueError("JPEG holds no transparency; choose .png, .webp or .tif")
         pixels = np.ascontiguousarray(pixels[..., :3])
+    if kind == "HEIF":
+        register_heic("")
     metadata = picture.metadata
     lossless = kind in LOSSLESS and (
         quality == "lossless" or kind not in LOSSY or (quality is None and picture.lossless)

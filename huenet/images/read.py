@@ -19,17 +19,26 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from huenet.images import tiff
 
-__all__ = ["FORMATS", "MACHINE", "SUFFIXES", "ImageError", "atomic_open", "read_image", "read_square", "square"]
+__all__ = [
+    "FORMATS", "MACHINE", "SUFFIXES", "ImageError", "atomic_open", "opened", "read_image", "read_square",
+    "register_heic", "square",
+]  # fmt: skip
 
 # Formats that Pillow decodes by itself. The rest stays shut: EPS would start Ghostscript on a stranger's file.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+if features.check("avif"):
+    FORMATS += ("AVIF",)
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # kinds of file that telephones write
 SUFFIXES = frozenset(
     (
         ".avif",
+        ".heic",
+        ".heif",
+        ".hif",
         ".bmp",
         ".gif",
         ".jfif",
@@ -89,7 +98,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Parameters
     ----------
     path : str or path
-        A JPEG, PNG, WebP, TIFF, BMP, GIF, PPM or JPEG 2000 file, of at most 80 million pixels.
+        A JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000, AVIF or HEIC file, of at most 80 million pixels.
 
     Returns
     -------
@@ -138,6 +147,35 @@ def square(image: np.ndarray, size: int) -> np.ndarray:
     return _square(Image.fromarray(image), size)
 
 
+def opened(path: str | os.PathLike[str]) -> Image.Image:
+    """Open a file in one of the formats that are read; as `PIL.Image.open`, which this is, with its errors.
+
+    Raises
+    ------
+    ImageError
+        It is in a format whose reader is not installed.
+    """
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if head[4:8] != b"ftyp" or (head[8:12] in (b"mif1", b"msf1") and b"avif" in head):
+        return Image.open(path, formats=FORMATS)
+    if head[8:12] in (b"avif", b"avis") and "AVIF" not in FORMATS:
+        raise ImageError(path, "AVIF, which this build of Pillow does not read; install one that does")
+    if head[8:12] not in HEIC:
+        return Image.open(path, formats=FORMATS)
+    register_heic(path)
+    return Image.open(path, formats=("HEIF",))
+
+
+def register_heic(path: str | os.PathLike[str]) -> None:
+    """Let Pillow read and write HEIC; `path` is named where it cannot."""
+    try:
+        from pillow_heif import register_heif_opener  # late: it takes a while, and few need it
+    except ImportError:
+        raise ImageError(path, "HEIC needs: pip install 'diffhist[heic]'") from None
+    register_heif_opener()
+
+
 @contextmanager
 def atomic_open(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:
     """Open a temporary file beside `path`, and rename it to `path` once the block has ended without an error.
@@ -168,7 +206,7 @@ def _open(path: str | os.PathLike[str], size: int | None = None) -> Image.Image:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a named pipe would wait for ever
             raise ImageError(path, "not a regular file")
-        with Image.open(path, formats=FORMATS) as image:
+        with opened(path) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError(path, f"too large: {width} x {height} pixels, at most {MAX_PIXELS} are read")

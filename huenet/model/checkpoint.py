@@ -119,7 +119,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
     total = 0
     for name in sorted(tensors):
         data = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        total = zlib.crc32(memoryview(data), zlib.crc32(name.encode(), total))
+        total = zlib.crc32(data.data, zlib.crc32(name.encode(), total))
     return f"{total:08x}"
 
 
