@@ -5,7 +5,7 @@ from __future__ import annotations
 import huenet._extra  # noqa: F401  # isort: skip
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from huenet.images.picture import Picture, in_profile
-from huenet.methods.sample import Sample
+from huenet.methods.sample import Sample, pooled
 from huenet.transfer.given import TransferError, image_of, is_tensor, mask_of, picture_of
 from huenet.transfer.methods import METHODS, Change, Method
 from huenet.transfer.pixel_map import apply_map, small_copy
@@ -22,6 +22,7 @@ from huenet.transfer.pixel_map import apply_map, small_copy
 __all__ = [
     "Settings",
     "find_change",
+    "goal_of",
     "recolor",
     "recolor_picture",
     "settings_of",
@@ -43,6 +44,8 @@ def recolor(
     saturation: float | None = None,
     light: float | None = None,
     mask: Any = None,
+    target_mask: Any = None,
+    target_weights: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Any:
     """Paint one picture with the colours of another.
@@ -53,7 +56,8 @@ def recolor(
         uint8, uint16, or float in [0, 1]; of any two sizes. A fourth channel is transparency: what it hides does not
         count, and the source's is kept. PIL images of any 8-bit mode come back as RGB or RGBA; a target in another
         colour profile than the source is converted to the source's (no profile is sRGB). Tensors of torch are float,
-        with or without B, and come back on their device, without a graph; one target for all, or one each.
+        with or without B, and come back on their device, without a graph; one target for all, or one each. Several
+        targets, in a list, are pooled to one palette.
     method : {"huenet", "optimize", "transport", "reinhard"}, optional
         A trained network; gradient descent on this pair; optimal transport of hue; statistics in l-alpha-beta. All but
         "reinhard", which moves light and saturation too, turn hue. By default "huenet".
@@ -75,6 +79,10 @@ def recolor(
         0, or transparent, keeps a pixel, full scale (255, 65535, 1.0 or True) recolours it, and what lies between mixes
         the two. What the mask keeps does not count among the source's colours. Whole numbers that are 0 and 1 alone
         are taken for black and white, with a warning. For tensors also (B, H, W).
+    target_mask : as `mask`, optional
+        What of the target counts, from 0 to full scale; a list for several targets.
+    target_weights : sequence of float, optional
+        What each of several targets counts for, whatever its size. By default all the same.
     seed : int
         Of the dithering, which keeps 8- and 16-bit results from banding.
 
@@ -94,8 +102,10 @@ def recolor(
     if is_tensor(source):
         from huenet.transfer.tensors import recolor_tensors
 
-        return recolor_tensors(source, target, mask, settings.method, settings.options)
-    result, goal = picture_of(source, "source"), picture_of(target, "target")
+        whole = target_mask is None and target_weights is None and not isinstance(target, list | tuple)
+        goal = target if whole else _pooled(target, target_mask, target_weights)
+        return recolor_tensors(source, goal, mask, settings.method, settings.options)
+    result, goal = picture_of(source, "source"), _pooled(target, target_mask, target_weights)
     recolor_picture(result, goal, None if mask is None else mask_of(mask), settings)
     return image_of(result, source) if isinstance(source, Image.Image) else result.pixels
 
@@ -133,9 +143,7 @@ def settings_of(method: str | None, seed: int, **options: Any) -> Settings:
 
 def recolor_picture(source: Picture, target: Picture, mask: np.ndarray | None, settings: Settings) -> None:
     """Recolour `source` in place."""
-    if mask is not None and mask.shape != source.pixels.shape[:2]:
-        sizes = ["{1} x {0}".format(*shape) for shape in (mask.shape, source.pixels.shape)]
-        raise TransferError(f"the mask has {sizes[0]} pixels and the source {sizes[1]}; make them equal")
+    _check_size(mask, source, "source")
     change = find_change(small_copy(source.pixels, mask), target_copy(target, source.profile), settings)
     if change is None:
         return
@@ -145,9 +153,52 @@ def recolor_picture(source: Picture, target: Picture, mask: np.ndarray | None, s
         raise TransferError(str(error)) from error
 
 
-def target_copy(target: Picture, profile: bytes | None) -> Sample:
+def goal_of(
+    targets: Sequence[Picture], masks: Sequence[np.ndarray | None], weights: Sequence[float] | None = None
+) -> Picture:
+    """What is looked at of one target or several, as a small picture whose alpha is what each pixel counts for.
+
+    Raises
+    ------
+    TransferError
+        Masks or weights do not fit the targets.
+    """
+    if weights is not None and (len(weights) != len(targets) or not all(0 <= w < np.inf for w in weights)):
+        raise TransferError(
+            f"target weights must be {len(targets)} numbers from 0 up, one for each target, got {weights}"
+        )
+    if weights is not None and not any(weights):
+        raise TransferError("target weights must not all be 0")
+    for target, mask in zip(targets, masks, strict=True):
+        _check_size(mask, target, "target")
+    samples = [target_copy(target, targets[0].profile, mask) for target, mask in zip(targets, masks, strict=True)]
+    small = pooled(samples, weights)
+    return Picture(np.dstack([small.rgb[0], small.weights[0]]), targets[0].profile)
+
+
+def _pooled(target: Any, mask: Any, weights: Sequence[float] | None) -> Picture:
+    several = isinstance(target, list | tuple) and not (target and isinstance(target[0], list | tuple))
+    if several and not target:
+        raise TransferError("target must be a picture, or a list of one or more")
+    targets, masks = (target, mask) if several else ([target], [mask])
+    masks = [None] * len(targets) if masks is None else masks
+    if not isinstance(masks, list | tuple) or len(masks) != len(targets):
+        raise TransferError(f"target_mask must be a list of {len(targets)}, one for each target, or None")
+    names = [f"target {i}" for i in range(len(targets))] if several else ["target"]
+    pictures = [picture_of(one, name) for one, name in zip(targets, names, strict=True)]
+    return goal_of(pictures, [None if mask is None else mask_of(mask) for mask in masks], weights)
+
+
+def _check_size(mask: np.ndarray | None, picture: Picture, name: str) -> None:
+    if mask is not None and mask.shape != picture.pixels.shape[:2]:
+        sizes = ["{1} x {0}".format(*shape) for shape in (mask.shape, picture.pixels.shape)]
+        what = "mask" if name == "source" else f"{name} mask"
+        raise TransferError(f"the {what} has {sizes[0]} pixels and the {name} {sizes[1]}; make them equal")
+
+
+def target_copy(target: Picture, profile: bytes | None, mask: np.ndarray | None = None) -> Sample:
     """A target to look at, in the colour profile of a source."""
-    small = small_copy(target.pixels)
+    small = small_copy(target.pixels, mask)
     if target.profile != profile:
         rgb = in_profile(np.rint(small.rgb[0] * 255).astype(np.uint8), target.profile, profile)
         small.rgb = rgb[None].astype(np.float32) / 255

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from huenet.images.picture import Picture
 from huenet.methods.grid import centres
 from huenet.methods.sample import Sample
 from huenet.transfer.given import TransferError, channels_last, mask_of, picture_of
@@ -31,7 +32,7 @@ def recolor_tensors(source: Tensor, target: Any, mask: Any, method: Method, opti
     source : Tensor, (B, 3, H, W), (B, H, W, 3), or without B
         Where both could be meant, channels come first.
     target : Tensor
-        Likewise, of any size; one for all, or B. Or what `picture_of` takes.
+        Likewise, of any size; one for all, or B. Or what `picture_of` takes, or makes.
     mask : Tensor, (H, W), (B, H, W) or (B, 1, H, W)
         Or what `mask_of` takes; None recolours everything.
     method : Method
@@ -75,7 +76,7 @@ def _goal(target: Any, rgb: Tensor) -> Sample:
     if isinstance(target, Tensor):
         goal = _sample(channels_last(target, "target")[0].to(rgb))
     else:
-        goal = small_copy(picture_of(target, "target").pixels)
+        goal = small_copy((target if isinstance(target, Picture) else picture_of(target, "target")).pixels)
         goal = Sample(*(torch.from_numpy(values).to(rgb) for values in (goal.rgb, goal.weights)))
     if len(goal.rgb) not in (1, B):
         raise TransferError(f"target must hold one picture, or as many as source, {B}, got {len(goal.rgb)}")

@@ -191,6 +191,46 @@ def test_the_bytes_of_a_picture_may_come_in_either_order():
     np.testing.assert_array_equal(found, wanted)
 
 
+def test_a_target_mask_says_what_of_the_target_counts(torch):
+    source, target = scene(0), scene(1)
+    mask = np.zeros((48, 64), bool)
+    mask[:24] = True
+    wanted = recolor(source, target[:24], method="transport")
+    np.testing.assert_array_equal(recolor(source, target, method="transport", target_mask=mask), wanted)
+    tensors = [torch.from_numpy(p).float()[None] / 255 for p in (source, target)]
+    found = recolor(*tensors, method="transport", target_mask=mask)
+    np.testing.assert_allclose(found[0].numpy(), recolor(source / 255, target[:24], method="transport"), atol=1e-4)
+    with pytest.raises(TransferError, match="the target mask has 5 x 4 pixels and the target 64 x 48"):
+        recolor(source, target, method="transport", target_mask=np.ones((4, 5)))
+
+
+@pytest.mark.parametrize("method", ["transport", "reinhard"])
+def test_several_targets_are_pooled_by_their_weights(method):
+    """Red and green as one picture of both, whatever their sizes; a weight of 0 leaves one out."""
+    source, red, green = scene(0) / 255, plain(RED, 30, 20), plain(GREEN, 100, 300)
+    both = np.concatenate([plain(RED, 32, 32), plain(GREEN, 32, 96)], axis=1)
+    found = recolor(source, [red, green], method=method, target_weights=[1, 3])
+    np.testing.assert_allclose(found, recolor(source, both, method=method), atol=2e-3)
+    alone = recolor(source, [red, green], method=method, target_weights=[1, 0])
+    np.testing.assert_allclose(alone, recolor(source, red, method=method), atol=2e-3)
+    equal = recolor(source, (Image.fromarray(red), green), method=method)
+    np.testing.assert_allclose(equal, recolor(source, [red, green], method=method, target_weights=[2, 2]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target_weights": [1]}, r"target weights must be 2 numbers from 0 up, one for each target, got \[1\]"),
+        ({"target_weights": [1, -1]}, "target weights must be 2 numbers from 0 up"),
+        ({"target_weights": [0, 0]}, "target weights must not all be 0"),
+        ({"target_mask": np.ones((48, 64))}, "target_mask must be a list of 2"),
+    ],
+)
+def test_weights_and_masks_that_do_not_fit_the_targets_are_named(change, message):
+    with pytest.raises(TransferError, match=message):
+        recolor(scene(0), [scene(1), scene(2)], method="transport", **change)
+
+
 def test_what_transparency_hides_does_not_count():
     target = np.dstack([scene(1), np.full((48, 64), 255, np.uint8)])
     hidden = target.copy()
