@@ -13,6 +13,7 @@ import numpy as np
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from huenet._parser import Parser
+from huenet.images.folder import pictures_below
 from huenet.images.lut import HALD, SUFFIXES, write_lut
 from huenet.images.picture import read_picture
 from huenet.images.read import ImageError
@@ -22,8 +23,8 @@ from huenet.methods.sample import Sample
 from huenet.transfer.given import TransferError
 from huenet.transfer.methods import Change
 from huenet.transfer.options import SUMMARIES, add_options, settings_from
-from huenet.transfer.pixel_map import small_copy
 from huenet.transfer.recoloring import find_change, target_copy
+from huenet.transfer.sequence import sequence_copy
 
 __all__ = ["main"]
 
@@ -44,16 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--size must be from 2 to 129, and a square number such as 36 or 64 for .png, got {size}")
     try:
         settings = settings_from(options)
-        source, target = (read_picture(path) for path in (options.source, options.target))
-        seen = small_copy(source.pixels)
+        seen, profile = sequence_copy([frame for path in options.source for frame in _frames(path)])
+        goal = target_copy(read_picture(options.target), profile)
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always")
-            change = find_change(seen, target_copy(target, source.profile), settings)
+            change = find_change(seen, goal, settings)
         if change is None:
             parser.error(f"nothing to map: {notes[0].message if notes else '--strength is 0'}")
         flat = change.flat(seen)
         lut = sampled(flat, size)
-        write_lut(out, lut.table, title=f"{options.source.name} after {options.target.name}")
+        write_lut(out, lut.table, title=f"{options.source[0].name} after {options.target.name}")
     except (ImageError, TransferError) as error:
         parser.error(str(error))
     place, table = _apart(change, flat, seen), _apart(flat, lut, seen)
@@ -61,6 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if place.max() > 0:
         print(f"left out, since it depends on place: {_told(place)}")
     return 0
+
+
+def _frames(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    names, _ = pictures_below(path)
+    if not names:
+        raise ImageError(path, "no pictures in this folder")
+    return [path / name for name in sorted(names)]
 
 
 def _apart(one: Change, other: Change, sample: Sample) -> np.ndarray:
@@ -85,12 +95,13 @@ def _parser() -> Parser:
         epilog=SUMMARIES + "\n"
         "examples:\n"
         "  huenet map frame.png painting.jpg -o look.cube --method transport\n"
-        "  huenet transfer --map look.cube holiday/ -o graded/\n"
+        "  huenet map shot/ painting.jpg -o look.cube\n"
+        "  huenet transfer shot/ -o graded/ --map look.cube\n"
         "  ffmpeg -i shot.mp4 -vf lut3d=look.cube -c:a copy graded.mp4",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("source", type=Path, metavar="SOURCE", help="picture to recolour")
+    add("source", type=Path, nargs="+", metavar="SOURCE", help="pictures to recolour, or folders: one map for all")
     add("target", type=Path, metavar="TARGET", help="picture whose colours to take")
     add("-o", "--out", type=Path, required=True, metavar="OUT", help="file to write (.cube, .png)")
     add("--size", type=int, metavar="N", help="steps along a side of the table (default: 33; 64 for .png)")

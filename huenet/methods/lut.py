@@ -29,6 +29,18 @@ class Lut:
         """The part that does not depend on place: all of it."""
         return self
 
+    def calmed(self, noise: float) -> Lut:
+        """The table with its displacements averaged over a Gaussian of this deviation, on the scale of 0 to 1.
+
+        Two colours that noise tells apart come out near each other also where a map tears hues apart.
+        """
+        from scipy.ndimage import gaussian_filter  # here: reading a table needs no more than NumPy
+
+        N = len(self.table)
+        same = _lattice(N)
+        width = noise * (N - 1)
+        return Lut((same + gaussian_filter(self.table - same, (width, width, width, 0), mode="nearest")).clip(0, 1))
+
     def __call__(self, rgb: np.ndarray, row: Any = None, column: Any = None) -> np.ndarray:
         """RGB (..., 3) in [0, 1] to RGB."""
         N = len(self.table)
@@ -51,8 +63,13 @@ class Lut:
 
 def sampled(change: Any, size: int) -> Lut:
     """The table of a change that does not depend on place."""
-    steps = np.linspace(0, 1, size, dtype=np.float32)
-    lattice = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
+    lattice = _lattice(size)
     flat = lattice.reshape(1, size * size, size, 3)
     middle = np.full(size * size, 0.5), np.full(size, 0.5)
     return Lut(np.asarray(change(flat, *middle)).reshape(lattice.shape).clip(0, 1))
+
+
+def _lattice(size: int) -> np.ndarray:
+    """The table that changes nothing."""
+    steps = np.linspace(0, 1, size, dtype=np.float32)
+    return np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)

@@ -10,7 +10,8 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,13 +20,16 @@ from tqdm import tqdm
 
 from huenet._parser import Parser
 from huenet._signals import ended_cleanly
+from huenet.images.lut import read_lut
 from huenet.images.picture import OUTPUTS, Picture, no_quality, read_picture, suffix_of, write_picture
 from huenet.images.read import MACHINE, ImageError
+from huenet.methods.lut import Lut, sampled
 from huenet.transfer.given import TransferError, mask_of
 from huenet.transfer.jobs import Job, JobError, Plan, plan
-from huenet.transfer.options import SUMMARIES, add_options, settings_from
-from huenet.transfer.pixel_map import small_copy
-from huenet.transfer.recoloring import Settings, recolor_picture
+from huenet.transfer.methods import Change
+from huenet.transfer.options import OPTIONS, SUMMARIES, add_options, settings_from
+from huenet.transfer.recoloring import Settings, find_change, goal_of, paint, recolor_picture, target_copy
+from huenet.transfer.sequence import sequence_copy
 
 __all__ = ["main"]
 
@@ -33,14 +37,18 @@ __all__ = ["main"]
 # The machine's trouble, not a picture's: the next one would fail as well
 HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, *MACHINE}
 LISTED = 20
+# Of the map for a sequence: with noise of 2 levels in a static shot, means over 8 x 8 pixels then go up to 2.8 levels
+# from frame to frame, 5.6 without; what that costs is 0.5 to 2.2 dE2000
+STEPS, NOISE = 33, 12 / 255
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Wrong input: one line and status 2; some files of a folder were skipped: status 1."""
     parser = _parser()
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
     with ended_cleanly(), TemporaryDirectory(prefix="huenet-") as streams:
         try:
+            _check_together(options)
             _take_streams(options, Path(streams))
             found = plan(
                 options.source, options.target, options.out, mask=options.mask, force=options.force,
@@ -63,13 +71,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if skipped else 0
 
 
-def _mask(path: Path) -> np.ndarray:
+def _check_together(options: argparse.Namespace) -> None:
+    """Sort out what may be asked for together; the last picture named is the target, or the map stands for it."""
+    if options.map is not None:
+        for name in [*OPTIONS, "method", "add_target", "target_weights", "target_mask", "one_map"]:
+            if getattr(options, name) not in (None, False, []):
+                raise JobError(f"--{name.replace('_', '-')} does nothing with --map, which holds what was found")
+        options.target = options.map
+        return
+    if len(options.source) < 2:
+        raise JobError("name SOURCE and TARGET, or --map in place of TARGET")
+    options.target = options.source.pop()
+    if options.target_weights is not None and not options.add_target:
+        raise JobError("--target-weights is for several targets: name the others with --add-target")
+    if options.one_map and options.skip_existing:
+        raise JobError("--one-map with --skip-existing would find another map for the rest; keep one with huenet map")
+    if options.one_map and options.target.is_dir():
+        raise JobError("--one-map needs one TARGET for all, not a folder")
+
+
+@contextmanager
+def _noted(what: object) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        mask = mask_of(path)
+        yield
     for note in notes:
-        print(f"note: {path}: {note.message}", file=sys.stderr)
-    return mask
+        print(f"note: {what}: {note.message}", file=sys.stderr)
+
+
+def _mask(path: Path) -> np.ndarray:
+    with _noted(path):
+        return mask_of(path)
 
 
 def _parser() -> Parser:
@@ -85,6 +117,8 @@ def _parser() -> Parser:
         "  huenet transfer holiday/ painting.jpg -o painted/ --strength 0.7\n"
         "  huenet transfer *.jpg painting.jpg -o painted/ --skip-existing\n"
         "  curl -s URL | huenet transfer - sunset.jpg -o - | display\n"
+        "  huenet transfer shot/ painting.jpg -o graded/ --one-map\n"
+        "  huenet transfer holiday/ -o painted/ --map look.cube\n"
         "  huenet transfer rose.jpg sunset.jpg -o out.png --run runs/default-20260101-120000\n\n"
         "exit status: 0; 1 where pictures of a folder were skipped; 2 for a wrong request",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -94,7 +128,10 @@ def _parser() -> Parser:
         "source", type=Path, nargs="+", metavar="SOURCE",
         help="pictures to recolour, or folders of them, with all below; - is standard input",
     )  # fmt: skip
-    add("target", type=Path, metavar="TARGET", help="picture whose colours to take, or a folder: one for each SOURCE")
+    add(
+        "target", type=Path, nargs="?", metavar="TARGET",
+        help="picture whose colours to take, or a folder: one for each SOURCE; not with --map",
+    )  # fmt: skip
     add(
         "-o", "--out", required=True, metavar="OUT",
         help=f"file to write ({', '.join(OUTPUTS)}), or a folder where there are several, or where it ends in /; "
@@ -108,6 +145,26 @@ def _parser() -> Parser:
     add(
         "--mask", type=Path, metavar="FILE",
         help="picture of SOURCE's size: white is recoloured; black, and what is transparent, is kept",
+    )  # fmt: skip
+    add(
+        "--target-mask", type=Path, metavar="FILE",
+        help="picture of TARGET's size: only what is white in it gives its colours",
+    )  # fmt: skip
+    add(
+        "--add-target", type=Path, action="append", default=[], metavar="FILE",
+        help="one more picture, whose colours are pooled with TARGET's; may be given again",
+    )  # fmt: skip
+    add(
+        "--target-weights", type=_weights, metavar="N,N,...",
+        help="what TARGET and each --add-target count for (default: all the same)",
+    )  # fmt: skip
+    add(
+        "--one-map", action="store_true",
+        help="find one map on all SOURCEs together and apply it to each: frames of a film do not flicker",
+    )  # fmt: skip
+    add(
+        "--map", type=Path, metavar="FILE",
+        help="apply a map that huenet map or another program has written (.cube, HaldCLUT .png), without a TARGET",
     )  # fmt: skip
     add("--force", action="store_true", help="replace what exists at OUT; SOURCE and TARGET are never replaced")
     add("--skip-existing", action="store_true", help="go on with a folder: what exists at OUT stays as it is")
@@ -125,6 +182,13 @@ def _quality(text: str) -> int | str:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 100, or lossless, got {text!r}")
     return int(text)
+
+
+def _weights(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers with commas between, got {text!r}") from None
 
 
 def _take_streams(options: argparse.Namespace, folder: Path) -> None:
@@ -174,12 +238,11 @@ def _tell_left_out(found: Plan) -> None:
 
 def _run(jobs: list[Job], mask: np.ndarray | None, settings: Settings, options: argparse.Namespace) -> list[str]:
     """Do the work; among several pictures a bad file costs itself alone, and why is returned."""
-    targets = {job.target for job in jobs}
-    shared = _small_target(jobs[0].target) if len(targets) == 1 else None
+    act = _act(jobs, mask, settings, options)
     skipped = []
     for job in tqdm(jobs, disable=True if len(jobs) == 1 else None, unit="picture"):  # None: no bar into a log
         try:
-            notes = _recolor(job, shared or _small_target(job.target), mask, settings, options)
+            notes = _recolor(job, act, options)
         except ImageError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in HOPELESS and len(jobs) > 1:
                 raise ImageError(error.path, f"{error.reason}; see to it, and go on with --skip-existing") from error
@@ -192,15 +255,32 @@ def _run(jobs: list[Job], mask: np.ndarray | None, settings: Settings, options: 
     return skipped
 
 
-def _recolor(
-    job: Job, target: Picture, mask: np.ndarray | None, settings: Settings, options: argparse.Namespace
-) -> list[str]:
+def _act(
+    jobs: list[Job], mask: np.ndarray | None, settings: Settings, options: argparse.Namespace
+) -> Callable[[Job, Picture], None]:
+    """What is done to each picture: a map that is known, or found for all, or for each."""
+    change: Change | None = None
+    if options.map is not None:
+        change = Lut(read_lut(options.map))
+    elif options.one_map and jobs:
+        seen, profile = sequence_copy([job.source for job in jobs])
+        goal = target_copy(_goal(options.target, options), profile)
+        with _noted("--one-map"):
+            change = find_change(seen, goal, settings)
+        change = None if change is None else sampled(change.flat(seen), STEPS).calmed(NOISE)
+    if options.map is not None or options.one_map:
+        return lambda _, source: None if change is None else paint(source, change, mask, settings.seed)
+    shared = _goal(jobs[0].target, options) if len({job.target for job in jobs}) == 1 else None
+    return lambda job, source: recolor_picture(source, shared or _goal(job.target, options), mask, settings)
+
+
+def _recolor(job: Job, act: Callable[[Job, Picture], None], options: argparse.Namespace) -> list[str]:
     """Do one job; what there is to note."""
     try:
         source = read_picture(job.source)
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always")
-            recolor_picture(source, target, mask, settings)
+            act(job, source)
             if options.strip_metadata:
                 source.metadata = source.metadata.stripped()
             if job.out.exists() and not options.force:
@@ -212,8 +292,10 @@ def _recolor(
     return [str(note.message) for note in notes]
 
 
-def _small_target(path: Path) -> Picture:
-    """A target as what is looked at of it, so that no two large pictures are in memory at once."""
-    target = read_picture(path)
-    small = small_copy(target.pixels)
-    return Picture(np.dstack([small.rgb[0], small.weights[0]]), target.profile)
+def _goal(path: Path, options: argparse.Namespace) -> Picture:
+    """A target, and what is added to it, as what is looked at: no two large pictures are in memory at once."""
+    goal = goal_of([read_picture(path)], [None if options.target_mask is None else _mask(options.target_mask)])
+    if not options.add_target:
+        return goal
+    more = [goal_of([read_picture(other)], [None]) for other in options.add_target]
+    return goal_of([goal, *more], [None] * (1 + len(more)), options.target_weights)

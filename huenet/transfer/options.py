@@ -12,11 +12,11 @@ from huenet.methods.turn import KEEP
 from huenet.transfer.methods import METHODS
 from huenet.transfer.recoloring import Settings, settings_of
 
-__all__ = ["SUMMARIES", "add_options", "settings_from"]
+__all__ = ["OPTIONS", "SUMMARIES", "add_options", "settings_from"]
 
 SUMMARIES = "methods:\n" + "".join(f"  {name:10} {method.summary}\n" for name, method in METHODS.items())
 
-_OPTIONS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "run": {
         "type": Path,
         "metavar": "FOLDER",
@@ -49,7 +49,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that say how to recolour."""
     parser.add_argument("--method", choices=METHODS, help="how, see below (default: huenet)")
-    for name, keywords in _OPTIONS.items():
+    for name, keywords in OPTIONS.items():
         parser.add_argument(f"--{name}", **keywords)
 
 
@@ -61,4 +61,4 @@ def settings_from(options: argparse.Namespace, seed: int = 0) -> Settings:
     TransferError
         See `settings_of`.
     """
-    return settings_of(options.method, seed, **{name: getattr(options, name) for name in _OPTIONS})
+    return settings_of(options.method, seed, **{name: getattr(options, name) for name in OPTIONS})

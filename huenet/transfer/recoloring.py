@@ -23,6 +23,7 @@ __all__ = [
     "Settings",
     "find_change",
     "goal_of",
+    "paint",
     "recolor",
     "recolor_picture",
     "settings_of",
@@ -145,10 +146,15 @@ def recolor_picture(source: Picture, target: Picture, mask: np.ndarray | None, s
     """Recolour `source` in place."""
     _check_size(mask, source, "source")
     change = find_change(small_copy(source.pixels, mask), target_copy(target, source.profile), settings)
-    if change is None:
-        return
+    if change is not None:
+        paint(source, change, mask, settings.seed)
+
+
+def paint(source: Picture, change: Change, mask: np.ndarray | None, seed: int) -> None:
+    """Change `source` in place by a map that is known."""
+    _check_size(mask, source, "source")
     try:
-        apply_map(source.pixels, change, mask=mask, seed=settings.seed)
+        apply_map(source.pixels, change, mask=mask, seed=seed)
     except FloatingPointError as error:
         raise TransferError(str(error)) from error
 

@@ -62,6 +62,17 @@ def test_greys_take_nothing_from_colours(rng):
     np.testing.assert_allclose(found, np.stack(wanted, -1), atol=1e-5)
 
 
+def test_a_calmed_table_tears_nothing_apart_and_keeps_what_is_even():
+    """A shift of all colours, and none at all, stay; a step of the whole range becomes a slope of a Gaussian."""
+    for even in (lambda rgb, *_: rgb, lambda rgb, *_: 0.2 + 0.5 * rgb):
+        inner = np.linspace(0.3, 0.7, 50, dtype=np.float32)[:, None] * np.ones(3, np.float32)
+        np.testing.assert_allclose(sampled(even, 33).calmed(0.05)(inner), even(inner), atol=2e-3)
+    torn = sampled(lambda rgb, *_: (rgb > 0.5) * 1.0, 33).calmed(0.1)
+    ramp = np.linspace(0.3, 0.7, 200, dtype=np.float32)[:, None] * np.ones(3, np.float32)
+    slope = np.diff(torn(ramp)[:, 0]) / np.diff(ramp[:, 0])
+    assert slope.max() < 1 + 1 / (0.1 * np.sqrt(2 * np.pi))
+
+
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
 @pytest.mark.parametrize("name", ["look.cube", "look.png"])
 def test_ffmpeg_reads_the_same(tmp_path, rng, name):
