@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["ended_cleanly"]
+__all__ = ["ended_cleanly", "heeded"]
 
 NAMES = ("SIGTERM", "SIGHUP")
+
+
+def heeded(*names: str) -> list[int]:
+    """The numbers of those signals that this system has; without SIGHUP where it is ignored, as under nohup."""
+    found = {name: getattr(signal, name) for name in names if hasattr(signal, name)}
+    return [n for name, n in found.items() if name != "SIGHUP" or signal.getsignal(n) != signal.SIG_IGN]
 
 
 @contextmanager
@@ -23,8 +29,7 @@ def ended_cleanly() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
-    before = {number: signal.signal(number, end) for number in numbers}
+    before = {number: signal.signal(number, end) for number in heeded(*NAMES)}
     try:
         yield
     finally:

@@ -28,7 +28,7 @@ from huenet.data.pairs import PairBatch, PairSampler
 from huenet.images.folder import pictures_below
 from huenet.images.read import SUFFIXES, ImageError, read_image, read_square
 
-__all__ = ["DataError", "Images", "PairBatch", "PairSampler", "load", "photographs", "printable"]
+__all__ = ["DataError", "Images", "PairBatch", "PairSampler", "load", "photographs", "printable", "remarks"]
 
 # The colour photographs of scikit-image's wheel. Left out: the Hubble field (black), the grey ones and the drawings.
 # Validation has a warm and a cold scene, so that its pairs ask for a real change of hue: circular EMD 0.27 on average.
@@ -39,6 +39,7 @@ VALIDATION = ("astronaut.png", "rocket.jpg")
 TRAINING_CROPS, VALIDATION_CROPS = 768, 64
 # a folder with these is one of our runs, and its pictures are not photographs
 RUN_FILES = {"checkpoint.safetensors", "config.json", "data.json"}
+GREY = 5  # of 255, between the channels of a pixel: a hue that is noise
 LEAST_CROP_CHROMA = 0.12  # mean of S * V: a crop of black border or white wall has no hue to learn from
 
 # Bytes of decoded images, and the share of this machine's memory, of which each process that torchrun started has its
@@ -135,6 +136,36 @@ def load(
         "skipped": dict(sorted(skipped.items())),
     }
     return Images(train=images[held_out:], validation=images[:held_out], record=record)
+
+
+def remarks(images: Images) -> list[str]:
+    """What is odd about a folder's pictures as material to learn hue from, one line each.
+
+    Raises
+    ------
+    DataError
+        None has colour.
+    """
+    if images.record["data"] is None:
+        return []
+    arrays = [*images.validation, *images.train]
+    names = [printable(name) for name in (*images.record["validation"], *images.record["train"])]
+    folder = printable(images.record["data"])
+    grey = sum(np.ptp(image, axis=0).max() <= GREY for image in arrays)
+    if grey == len(arrays):
+        raise DataError(f"--data {folder}: none of its {grey} pictures has colour to learn from")
+    told = [f"{grey} of {len(arrays)} pictures have no colour"] if grey else []
+    first: dict[bytes, str] = {}
+    copies = [
+        (name, original)
+        for name, image in zip(names, arrays, strict=True)
+        if (original := first.setdefault(hashlib.sha256(np.ascontiguousarray(image)).digest(), name)) != name
+    ]
+    if copies:
+        told.append(
+            f"{len(copies)} of {len(arrays)} pictures are the same as others, such as {copies[0][0]} and {copies[0][1]}"
+        )
+    return told
 
 
 def printable(name: str | os.PathLike[str]) -> str:

@@ -7,6 +7,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 import dataclasses
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,8 +25,10 @@ from huenet.model.checkpoint import CHECKPOINT, CheckpointError
 from huenet.train.processes import Processes
 
 __all__ = [
+    "RUNS",
     "check_out",
     "check_pictures",
+    "check_writable",
     "opened_folder",
     "resumed_config",
     "saved_device",
@@ -34,7 +37,7 @@ __all__ = [
 
 RUNS = Path("runs")
 # what a run cannot change on its way; with another batch, epochs would not be what was counted so far
-FIXED = ("preset", "seed", "size", "circle", "width", "norm", "batch_size")
+FIXED = ("preset", "seed", "size", "circle", "prior", "width", "norm", "batch_size")
 
 
 def saved_run(resume: str, out: str | None) -> Path | None:
@@ -102,6 +105,22 @@ def check_out(config: Config) -> None:
     if any(folder.iterdir()) and not _only_begun(folder):
         advice = f"go on with --resume {folder}" if (folder / CHECKPOINT).is_file() else "empty it"
         raise ConfigError(f"--out {folder} is not empty; name another folder, or {advice}")
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder where nothing can be written: before the data are read, which can take long.
+
+    Raises
+    ------
+    ConfigError
+    """
+    place = folder
+    while not os.path.lexists(place):
+        place = place.parent
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise ConfigError(f"cannot write {folder} ({error.strerror}); choose another --out") from error
 
 
 def check_pictures(folder: Path, record: dict[str, Any]) -> None:
@@ -189,12 +208,14 @@ def _saved_config(folder: Path) -> Config:
 
 def _only_begun(folder: Path) -> bool:
     """Whether a run was killed here before it had saved anything."""
-    try:
-        _saved_config(folder)
-    except ConfigError:
-        return False
     left = {p.name for p in folder.iterdir() if not p.name.endswith(".tmp") and ".tfevents." not in p.name}
-    return left <= {"config.json", "data.json", "samples"} and not any((folder / "samples").glob("*"))
+    if "config.json" in left:
+        try:
+            _saved_config(folder)
+        except ConfigError:
+            return False
+        left -= {"config.json", "data.json"}
+    return left <= {"samples"} and not any((folder / "samples").glob("*"))
 
 
 def _free(path: Path) -> Path:

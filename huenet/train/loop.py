@@ -24,15 +24,25 @@ from huenet.data.batches import Pictures
 from huenet.data.download import DataError
 from huenet.model import losses
 from huenet.model.checkpoint import CheckpointError
-from huenet.train.folder import check_out, check_pictures, opened_folder, resumed_config, saved_device, saved_run
+from huenet.train.folder import (
+    RUNS,
+    check_out,
+    check_pictures,
+    check_writable,
+    opened_folder,
+    resumed_config,
+    saved_device,
+    saved_run,
+)
 from huenet.train.monitor import Monitor
 from huenet.train.processes import Processes, StopSignal, peak_memory, without_sync
 from huenet.train.recorder import Recorder, has_figures, is_complete
 from huenet.train.state import State, share_of_batch
 from huenet.train.validation import ValidationSet
 
-__all__ = ["TERMS", "Pictures", "TrainingError", "dry_run", "main", "train", "training_step"]
+__all__ = ["STOPPED", "TERMS", "Pictures", "TrainingError", "dry_run", "main", "train", "training_step"]
 
+STOPPED = 75  # what sysexits.h calls a failure that passes: the same command with --resume goes on
 TERMS = ("emd", "mi", "smooth", "adversarial", "discriminator")
 
 
@@ -41,7 +51,7 @@ class TrainingError(RuntimeError):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 2 after a one-line error."""
+    """The command line; returns the exit status: 0, `STOPPED` where a signal ended it, or 2 after a one-line error."""
     given = arguments(argv)
     try:
         with Processes(saved_device(given)) as processes:
@@ -55,10 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             share_of_batch(config, processes)
             if not resume:
                 processes.agree(lambda: check_out(config))
+            processes.agree(lambda: check_writable(resume or Path(config.out or RUNS)))
             if config.dry_run:
                 dry_run(config, processes, resume)
-            else:
-                train(config, processes, resume)
+            elif not _train(config, processes, resume)[1]:
+                return STOPPED
     except (ConfigError, DataError, CheckpointError, TrainingError) as error:
         print(f"huenet.train: {error}", file=sys.stderr)
         return 2
@@ -96,7 +107,13 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
     ConfigError, DataError, CheckpointError, TrainingError
         Each with one line that says what to do.
     """
+    return _train(config, processes, resume)[0]
+
+
+def _train(config: Config, processes: Processes, resume: Path | None) -> tuple[Path, bool]:
+    """The run folder, and whether the run is done."""
     images = data.load(config.data, config.size, config.seed, workers=config.workers or None, progress=processes.first)
+    odd = data.remarks(images)
     pictures = Pictures(images.train, config.flip, processes.device)
     pairs = ValidationSet(images.validation, config.val_pairs, config.seed, processes.device)
     total = total_steps(config, len(images.train))
@@ -110,7 +127,7 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
             advice = "; for more, give --epochs or --steps" if done else ""
             print(f"Going on in {resume} at step {state.step} of {total}{advice}", flush=True)
         if done:
-            return resume
+            return resume, True
     with opened_folder(config, images.record, resume, processes) as folder:
         recorder = Recorder(folder, config, pairs, state.step) if processes.first else None
         if recorder and not resume:
@@ -118,8 +135,9 @@ def train(config: Config, processes: Processes, resume: Path | None = None) -> P
             print(f"{describe(config)}\n\n{counts}, {total} steps on {processes.device}, into {folder}", flush=True)
             if skipped := len(images.record["skipped"]):
                 print(f"{skipped} files were left out: {folder / 'data.json'} lists why")
+            print(*odd, sep="\n", end="\n" if odd else "")
         _take_steps(total, config, processes, state, pictures, folder, recorder)
-    return folder
+    return folder, state.step >= total
 
 
 def _take_steps(
@@ -254,6 +272,7 @@ def _autocast(config: Config, tensor: Tensor) -> torch.autocast:
 def dry_run(config: Config, processes: Processes, resume: Path | None = None, steps: int = 5) -> None:
     """Read the data, take a few steps on it, and print what a run would need; nothing is written."""
     images = data.load(config.data, config.size, config.seed, workers=config.workers or None, progress=processes.first)
+    odd = data.remarks(images)
     state = State(config, len(images.train), processes)
     if resume:
         check_pictures(resume, images.record)
@@ -270,7 +289,7 @@ def dry_run(config: Config, processes: Processes, resume: Path | None = None, st
         millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (state.generator, state.discriminator)]
         print(
             f"data       {len(images.train)} training and {len(images.validation)} validation pictures, "
-            f"{_skipped(images.record['skipped'])}\n"
+            f"{_skipped(images.record['skipped'])}{''.join(f'; {line}' for line in odd)}\n"
             f"device     {processes.device}, {processes.world} process(es), {'bfloat16' if config.amp else 'float32'}\n"
             f"networks   {millions[0]:.1f} + {millions[1]:.1f} million weights\n"
             f"memory     {peak_memory(processes.device)} for each process\n"

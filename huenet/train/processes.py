@@ -18,11 +18,14 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from huenet._signals import heeded
 from huenet.config import ConfigError
 
 __all__ = ["Processes", "StopSignal", "peak_memory", "pick_device", "without_sync"]
 
 T = TypeVar("T")
+# Ctrl-C; what schedulers send, some of them ahead of time (SIGUSR1), and a terminal that is closed (SIGHUP)
+STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 _OPTIONS = inspect.signature(DistributedDataParallel).parameters
 _SYNC_BUFFERS = (
@@ -135,14 +138,14 @@ def without_sync(network: nn.Module, skip: bool) -> AbstractContextManager[Any]:
 
 
 class StopSignal:
-    """While entered, Ctrl-C and SIGTERM set `asked` and end nothing; a second one ends the process as always."""
+    """While entered, `STOPS` set `asked` and end nothing; a second one ends the process as always."""
 
     def __init__(self, say: bool = True) -> None:
         self.asked, self.say = False, say
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in heeded(*STOPS):
             self._before[number] = signal.signal(number, self._ask)
         return self
 

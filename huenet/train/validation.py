@@ -20,12 +20,15 @@ BATCH = 16
 
 
 class ValidationSet:
-    """The same pairs every time: HSV sources and targets, (N, 3, S, S), on `device`."""
+    """The same pairs every time, each once: HSV sources and targets, (N, 3, S, S), on `device`."""
 
     def __init__(self, images: np.ndarray, pairs: int, seed: int, device: torch.device | str) -> None:
-        drawn = next(PairSampler(len(images), pairs, seed))
+        sampler, distinct = PairSampler(len(images), pairs, seed), {}
+        while len(distinct) < min(pairs, len(images) * (len(images) - 1)):
+            drawn = next(sampler)
+            distinct |= dict.fromkeys(zip(drawn.source.tolist(), drawn.target.tolist(), strict=True))
         self.images, self.device = torch.from_numpy(images), device
-        self.source, self.target = torch.from_numpy(drawn.source), torch.from_numpy(drawn.target)
+        self.source, self.target = torch.tensor([*distinct][:pairs]).T
 
     def __len__(self) -> int:
         return len(self.source)

@@ -60,3 +60,8 @@ def test_json_comes_back_and_what_is_unknown_is_named():
     assert Config.from_json("{}") == Config()
     with pytest.raises(ConfigError, match="does not know: colour, speed"):
         Config.from_json('{"speed": 1, "colour": 2}')
+
+
+def test_one_bin_is_refused():
+    with pytest.raises(ConfigError, match="--bins must be at least 2, got 1"):
+        from_preset("quick", bins=1)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -261,3 +262,18 @@ def test_names_of_data_sets_are_folders_in_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HUENET_CACHE", str(tmp_path))
     assert len(read("cars").train) == 3
     assert set(download.DATASETS) == {"cars", "flowers102"}
+
+
+def test_pictures_without_colour_and_copies_are_told(tmp_path):
+    for i in range(6):
+        Image.new("RGB", (9, 9), (20 * i, 20 * i, 20 * i + 5)).save(tmp_path / f"grey{i}.png")
+    with pytest.raises(DataError, match="none of its 6 pictures has colour to learn from"):
+        data.remarks(read(tmp_path))
+    folder_of(tmp_path, 5)
+    assert data.remarks(read(tmp_path)) == ["6 of 11 pictures have no colour"]
+    shutil.copy(tmp_path / "003.png", tmp_path / "copy.png")
+    told = data.remarks(read(tmp_path))[1]
+    assert told.startswith("1 of 12 pictures are the same as others, such as ")
+    assert "003.png" in told
+    assert "copy.png" in told
+    assert data.remarks(read(folder_of(tmp_path / "fine", 9))) == []

@@ -134,3 +134,11 @@ def test_mutual_information_stands_between_its_floor_and_its_ceiling():
     assert lost["relative_mi"] == pytest.approx(lost["relative_mi_floor"], abs=0.02)
     assert kept["emd_output"] == pytest.approx(kept["emd_source"])
     assert validated(lambda source, target: target[:, 0])["emd_output"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("pictures", "wanted", "pairs"), [(2, 4, 2), (3, 64, 6), (5, 4, 4), (9, 64, 64)])
+def test_no_pair_is_counted_twice(pictures, wanted, pairs):
+    found = ValidationSet(np.zeros((pictures, 3, 8, 8), np.uint8), wanted, 0, "cpu")
+    distinct = set(zip(found.source.tolist(), found.target.tolist(), strict=True))
+    assert len(found) == len(distinct) == pairs
+    assert all(source != target for source, target in distinct)

@@ -103,7 +103,7 @@ def test_a_run_that_is_done_says_so_and_stays_as_it_is(out, capsys):
         (["--seed", "1"], "--seed of the run"),
         (["--batch-size", "2"], "--batch-size of the run in {out} is 4 and must stay so"),
         (["--out", "elsewhere"], "--resume {out} goes on in that folder; leave out --out elsewhere"),
-        (["--ema", "0", "--prior", "0"], "does not fit this configuration"),
+        (["--prior", "0"], "--prior of the run in {out} is 32.0 and must stay so, got 0.0"),
     ],
 )
 def test_what_cannot_change_on_the_way_is_one_line(out, capsys, flags, message):
@@ -231,7 +231,7 @@ def test_a_checkpoint_that_is_cut_off_is_one_line(out, capsys):
 
 @pytest.mark.slow
 @pytest.mark.posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_saves_and_exits(folder, tmp_path, number):
     out = tmp_path / "run"
     arguments = command(folder, out, "--steps", 100_000, "--log-every", 1, "--save-every", 100_000)
@@ -242,7 +242,7 @@ def test_a_signal_saves_and_exits(folder, tmp_path, number):
         time.sleep(0.2)
     process.send_signal(number)
     printed, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    assert process.returncode == train.STOPPED == 75, errors
     assert "Stopped and saved at step" in printed
     assert "Traceback" not in errors
     assert checkpoint.load(out / CHECKPOINT)[1]["step"] >= 3
@@ -328,3 +328,26 @@ def test_a_start_that_was_killed_is_made_anew(folder, ended, tmp_path, capsys):
     (out / "samples" / "mine.png").unlink()
     assert run(folder, out, "--resume", "auto", "--steps", 1) == 0
     assert step_of(out) == 1
+
+
+def test_a_start_that_was_killed_before_its_first_file_is_made_anew(folder, tmp_path):
+    out = tmp_path / "begun"
+    (out / "samples").mkdir(parents=True)
+    (out / ".config.json.tmp").mkdir()
+    (out / ".config.json.tmp" / "config.json").write_text('{"siz')
+    assert run(folder, out, "--resume", "auto", "--steps", 1) == 0
+    assert step_of(out) == 1
+
+
+def test_pictures_named_as_a_run_names_its_own_files_are_no_run(folder, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "data.json").write_text("precious")
+    assert "is not empty" in refusal(train.main, capsys, "--out", tmp_path / "mine", *TINY)
+
+
+@pytest.mark.posix
+def test_a_place_that_cannot_be_written_is_found_before_the_pictures_are_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data, "load", None)
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file" / "run", "/proc/huenet/run"):
+        assert f"cannot write {out} (" in refusal(train.main, capsys, "--out", out, *TINY)
