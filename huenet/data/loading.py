@@ -159,7 +159,7 @@ def remarks(images: Images) -> list[str]:
     copies = [
         (name, original)
         for name, image in zip(names, arrays, strict=True)
-        if (original := first.setdefault(hashlib.sha256(np.ascontiguousarray(image)).digest(), name)) != name
+        if (original := first.setdefault(hashlib.sha256(np.ascontiguousarray(image).data).digest(), name)) != name
     ]
     if copies:
         told.append(

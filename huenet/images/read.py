@@ -21,6 +21,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
+from huenet._signals import ended_cleanly
 from huenet.images import tiff
 
 __all__ = [
@@ -181,18 +182,20 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO]:
     """Open a temporary file beside `path`, and rename it to `path` once the block has ended without an error.
 
     Readers see the old file or the new one, whole; a crash or a full disk leaves the old one. Missing folders are made.
+    SIGTERM and SIGHUP take the temporary file away.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(temporary, mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with ended_cleanly():
+        try:
+            with open(temporary, mode) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _square(image: Image.Image, size: int) -> np.ndarray:

@@ -23,7 +23,8 @@ class ValidationSet:
     """The same pairs every time, each once: HSV sources and targets, (N, 3, S, S), on `device`."""
 
     def __init__(self, images: np.ndarray, pairs: int, seed: int, device: torch.device | str) -> None:
-        sampler, distinct = PairSampler(len(images), pairs, seed), {}
+        sampler = PairSampler(len(images), pairs, seed)
+        distinct: dict[tuple[int, int], None] = {}
         while len(distinct) < min(pairs, len(images) * (len(images) - 1)):
             drawn = next(sampler)
             distinct |= dict.fromkeys(zip(drawn.source.tolist(), drawn.target.tolist(), strict=True))
