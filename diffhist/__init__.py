@@ -25,6 +25,7 @@ from diffhist.information import (
     mutual_information,
     normalized_mutual_information,
 )
+from diffhist.matching import equalize, match_histogram
 from diffhist.transport import emd, squared_emd
 from diffhist.unbalanced import unbalanced_emd
 
@@ -32,9 +33,11 @@ __all__ = [
     "conditional_entropy",
     "emd",
     "entropy",
+    "equalize",
     "joint_histogram",
     "js_divergence",
     "kl_divergence",
+    "match_histogram",
     "mi_ceiling",
     "mi_distance",
     "mi_floor",

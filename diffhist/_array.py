@@ -43,12 +43,12 @@ def device(array: Array) -> Any:
     return None if is_jax(array) else getattr(array, "device", None)  # what JAX traces is nowhere
 
 
-def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
+def check_arrays(named: dict[str, Array], weights: Array | None = None, weights_name: str = "weights") -> Any:
     """The namespace of the arrays, after checking that they are floating and live in one place.
 
     ``weights`` may be boolean as well.
     """
-    given = {f"`{name}`": a for name, a in named.items()} | ({} if weights is None else {"`weights`": weights})
+    given = {f"`{name}`": a for name, a in named.items()} | ({} if weights is None else {f"`{weights_name}`": weights})
     for name, a in given.items():
         if not is_array(a):
             raise TypeError(
@@ -59,7 +59,9 @@ def check_arrays(named: dict[str, Array], weights: Array | None = None) -> Any:
     plain = {name: innermost(a) for name, a in given.items()}
     for name, a in plain.items():
         if not (
-            xp.isdtype(a.dtype, "real floating") or is_half(a) or (name == "`weights`" and xp.isdtype(a.dtype, "bool"))
+            xp.isdtype(a.dtype, "real floating")
+            or is_half(a)
+            or (name == f"`{weights_name}`" and xp.isdtype(a.dtype, "bool"))
         ):
             raise TypeError(f"{name} must be of a floating dtype, got {a.dtype}; convert it first")
     places = {name: str(device(a)) for name, a in plain.items()}
@@ -209,7 +211,22 @@ def take(xp: Any, table: Array, index: Array, offset: int = 0) -> Array:
         return table[:, offset:].gather(1, index)
     if is_jax(table):
         return xp.take_along_axis(table, index + offset, axis=1)
+    if not table.shape[0]:
+        return xp.astype(index, table.dtype)
     return xp.stack([xp.take(row[offset:], i) for row, i in zip(_rows(table), _rows(index), strict=True)])
+
+
+def search(xp: Any, tables: Array, values: Array) -> Array:
+    """How many entries of the ascending row b of ``tables`` (B, size) are at most each of ``values`` (B, n)."""
+    if is_torch(tables):
+        return sys.modules["torch"].searchsorted(tables.contiguous(), values.contiguous(), right=True)
+    if is_jax(tables):
+        import jax
+
+        return jax.vmap(functools.partial(xp.searchsorted, side="right"))(tables, values)
+    if not values.shape[0]:
+        return xp.astype(values, index_dtype(xp, values))
+    return xp.stack([xp.searchsorted(t, v, side="right") for t, v in zip(_rows(tables), _rows(values), strict=True)])
 
 
 def repeat(step: Callable[..., tuple[Array, ...]], state: tuple[Array, ...], times: int) -> tuple[Array, ...]:

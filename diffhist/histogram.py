@@ -194,10 +194,10 @@ def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any,
     return _share(sums, w, rank=len(grids), count=x.shape[-1], dtype=xp.result_type(*(i.dtype for i in images)))
 
 
-def samples(*arrays: Any, axis: Any) -> list[Any]:
+def samples(*arrays: Any, axis: Any, names: tuple[str, ...] = ("x", "y", "weights")) -> list[Any]:
     """Images and, last, their weights (or None), checked and broadcast, with their sample axes as one: (..., N)."""
     *images, weights = arrays
-    xp = check_arrays(dict(zip("xy", images, strict=False)), weights)
+    xp = check_arrays(dict(zip(names, images, strict=False)), weights, names[-1])
     pixels = tuple(images[0].shape)
     if any(tuple(i.shape) != pixels for i in images):
         raise ValueError(
@@ -207,11 +207,13 @@ def samples(*arrays: Any, axis: Any) -> list[Any]:
         own = (1,) * (len(pixels) - len(weights.shape)) + tuple(weights.shape)
         if len(own) != len(pixels) or any(w not in (1, n) for w, n in zip(own, pixels, strict=True)):
             raise ValueError(
-                f"`weights` must broadcast to the shape {pixels} of the values, got {tuple(weights.shape)}"
+                f"`{names[-1]}` must broadcast to the shape {pixels} of the values, got {tuple(weights.shape)}"
             )
     axes = sample_axes(axis, len(pixels))
     if 0 in [pixels[a] for a in axes]:
-        raise ValueError(f"`x` must hold at least one value in each sample, got shape {pixels} with `axis` {axis}")
+        raise ValueError(
+            f"`{names[0]}` must hold at least one value in each sample, got shape {pixels} with `axis` {axis}"
+        )
     if weights is not None and xp.isdtype(weights.dtype, "bool"):
         weights = xp.astype(weights, compute_dtype(xp, *images))
     return [None if a is None else _samples(a, pixels, axes) for a in (*images, weights)]
