@@ -10,6 +10,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 
 import contextlib
 import io
+import mmap
 import struct
 import warnings
 import zlib
@@ -178,10 +179,10 @@ def _read(path: Path) -> Picture:
         if depth > 8 and depth != 16:
             raise ImageError(path, f"{depth} bits a sample; 8 and 16 are read")
         pixels, profile = pixels_of(image) if depth <= 8 else _deep_pixels(path, image)
-        metadata = read(path, image)
-    if image.format != "TIFF" or depth > 8:  # those, Pillow has turned
-        pixels = _upright(pixels, metadata.orientation)
-    return Picture(pixels, profile, metadata.upright(), _lossless(path, image))
+        metadata, lossless = read(path, image), _lossless(path, image)
+        orientation = 1 if image.format == "TIFF" and depth <= 8 else metadata.orientation  # Pillow turns those
+    del image  # and with it a copy of the pixels, before turning them makes another
+    return Picture(_upright(pixels, orientation), profile, metadata.upright(), lossless)
 
 
 def _array(image: Image.Image) -> np.ndarray:
@@ -226,7 +227,11 @@ def _deep_pixels(path: Path, image: Image.Image) -> tuple[np.ndarray, bytes | No
         import imagecodecs
     except ImportError:
         raise ImageError(path, "reading 16 bits a sample needs: pip install imagecodecs") from None
-    pixels = imagecodecs.png_decode(path.read_bytes()) if image.format == "PNG" else tiff.read_deep(path)
+    if image.format == "PNG":
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            pixels = imagecodecs.png_decode(data)
+    else:
+        pixels = tiff.read_deep(path)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape[2] < 3:  # grey, with or without alpha
         pixels = np.concatenate([pixels[..., :1]] * 3 + [pixels[..., 1:]], axis=2)
@@ -311,7 +316,7 @@ def _write_8(file: IO[bytes], kind: str, picture: Picture, quality: int | str | 
 def _write_png_16(file: IO[bytes], picture: Picture) -> None:
     import imagecodecs
 
-    data = imagecodecs.png_encode(picture.pixels)
+    data = memoryview(imagecodecs.png_encode(picture.pixels))
     header = 33  # the signature and IHDR; colour profile and EXIF belong before the pixels
     file.write(data[:header])
     if picture.profile:
