@@ -13,7 +13,15 @@ import pytest
 import diffhist
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-PICTURES = ("hue_loss", "match_histogram", "register_by_mi")
+PICTURES = (
+    "grade_folder",
+    "hue_loss",
+    "jax_training_loop",
+    "match_histogram",
+    "newton_registration",
+    "register_by_mi",
+    "register_volumes",
+)
 
 
 def needs(*names):
@@ -41,7 +49,7 @@ def numbers(text):
 def picture(path):
     """The PNG's pixels; at least something must be drawn on it."""
     pixels = importlib.import_module("matplotlib.image").imread(path)
-    assert min(pixels.shape[:2]) > 400
+    assert min(pixels.shape[:2]) > 300
     assert pixels[..., :3].std() > 0.1
     return pixels
 
@@ -87,6 +95,44 @@ def test_hue_loss(tmp_path):
     assert before > 5
     assert after < 0.1
     picture(tmp_path / "hue_loss.png")
+
+
+@pytest.mark.slow
+def test_grade_folder(tmp_path):
+    needs("skimage", "matplotlib", "torch", "huenet")
+    shot, each, one = numbers(output("grade_folder", folder=tmp_path).splitlines()[-2])
+    assert one < each
+    assert one < 2 * shot
+    picture(tmp_path / "grade_folder.png")
+
+
+@pytest.mark.slow
+def test_jax_training_loop(tmp_path):
+    needs("skimage", "matplotlib", "jax")
+    before, after = numbers(output("jax_training_loop", folder=tmp_path))
+    assert after < 0.1 * before
+    picture(tmp_path / "jax_training_loop.png")
+
+
+@pytest.mark.slow
+def test_newton_registration(tmp_path):
+    """Where it ends the slope is 0: seven steps square the error, and no first-order method does that."""
+    needs("skimage", "matplotlib", "torch")
+    rows, columns, off, slope, first = numbers(output("newton_registration", folder=tmp_path))
+    assert abs(rows - 2.3) < 0.3
+    assert abs(columns + 1.6) < 0.3
+    assert off < 0.3
+    assert slope < 1e-5 * first
+    picture(tmp_path / "newton_registration.png")
+
+
+@pytest.mark.slow
+def test_register_volumes(tmp_path):
+    needs("skimage", "matplotlib", "torch")
+    radians, voxels = numbers(output("register_volumes", folder=tmp_path))
+    assert radians < 0.01
+    assert voxels < 0.1
+    picture(tmp_path / "register_volumes.png")
 
 
 @pytest.mark.parametrize(
