@@ -11,7 +11,17 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-__all__ = ["chroma", "hcy_to_rgb", "hsv_to_rgb", "hue_point", "luminance", "presence", "rgb_to_hsv", "turn_hue"]
+__all__ = [
+    "chroma",
+    "hcy_to_rgb",
+    "hsv_to_rgb",
+    "hue_point",
+    "lightness",
+    "luminance",
+    "presence",
+    "rgb_to_hsv",
+    "turn_hue",
+]
 
 Array = Any
 
@@ -196,6 +206,38 @@ def luminance(rgb: Array, /, *, axis: int = -3) -> Array:
         The shape of `rgb` without `axis`, in [0, 1].
     """
     return sum(w * c**2 for w, c in zip(LUMINANCE, _channels(rgb, axis, "rgb"), strict=True))
+
+
+def lightness(rgb: Array, /, *, axis: int = -3) -> Array:
+    """CIE L* of sRGB: how light a pixel looks, from 0 (black) to 100 (white).
+
+    Parameters
+    ----------
+    rgb : array (..., 3, ...)
+        Red, green, blue in [0, 1] along `axis`.
+    axis : int
+        The channel axis.
+
+    Returns
+    -------
+    array
+        The shape of `rgb` without `axis`.
+
+    References
+    ----------
+    IEC 61966-2-1 for sRGB's curve; CIE 15, 8.2.1.1 for L*.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(lightness(np.asarray([0.5, 0.5, 0.5]), axis=-1).round(1))
+    53.4
+    """
+    xp = array_namespace(rgb)
+    linear = xp.where(rgb > 0.04045, (xp.clip(rgb, 0.04045, None) + 0.055) ** 2.4 / 1.055**2.4, rgb / 12.92)
+    Y = sum(w * c for w, c in zip(LUMINANCE, _channels(linear, axis, "rgb"), strict=True))
+    dark = (6 / 29) ** 3
+    return xp.where(dark < Y, 116 * xp.clip(Y, dark, None) ** (1 / 3) - 16, Y * (29 / 3) ** 3)
 
 
 def turn_hue(hsv: Array, turn: Array | float, /, *, axis: int = -3) -> Array:

@@ -16,7 +16,7 @@ LEVELS = {
         {"report", "map"},
         {"train", "transfer", "evaluate"},
         {"model", "data"},
-        {"methods", "images", "config", "metrics"},
+        {"methods", "images", "config", "metrics", "realism"},
         {"color", "_parser", "_extra", "_signals"},
     ],
     "diffhist": [

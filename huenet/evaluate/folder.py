@@ -3,6 +3,7 @@
     pairs.csv       source and target of each pair, by name below the data folder
     settings.json   what the figures depend on; another evaluation needs another folder
     rows.jsonl      one line a pair, appended as it is done; a line cut short by a kill is done again
+    seen/           what the judge of realism saw in each pair's results, where it was asked
 
 Whatever several processes append to one folder, a pair counts once.
 """
@@ -187,8 +188,20 @@ class Folder:
         """The rows done so far; see `read_rows`."""
         return read_rows(self.path)
 
-    def append(self, number: int, figures: Mapping[str, Any]) -> None:
+    def seen(self, number: int) -> np.ndarray | None:
+        """What the judge of realism saw in a pair's results, (methods, F); None where it has not looked."""
+        try:
+            return np.load(self._seen(number))
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def append(self, number: int, figures: Mapping[str, Any], seen: np.ndarray | None = None) -> None:
         """Add a row, in one write; a line that a kill left open is closed first."""
+        if seen is not None:
+            self._seen(number).parent.mkdir(exist_ok=True)
+            file = io.BytesIO()
+            np.save(file, seen.astype(np.float16))  # half of the space, for less than a tenth of a unit of KID
+            _write_bytes(self._seen(number), file.getvalue())
         line = json.dumps({"pair": number, "figures": figures}) + "\n"
         try:
             descriptor = os.open(self.rows_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -203,6 +216,9 @@ class Folder:
                 os.close(descriptor)
         except OSError as error:
             raise EvaluationError(f"cannot write {self.rows_path} ({error.strerror}); free some space") from error
+
+    def _seen(self, number: int) -> Path:
+        return self.path / "seen" / f"{number:06}.npy"
 
     def _check(self, settings: Mapping[str, Any]) -> None:
         try:
@@ -220,9 +236,13 @@ class Folder:
 
 def write(path: Path, text: str) -> None:
     """Write a whole file or none, whoever else writes it too."""
+    _write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
     try:
         with atomic_open(path) as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
+            file.write(content)
     except OSError as error:
         raise EvaluationError(f"cannot write {path} ({error.strerror}); free some space") from error
 

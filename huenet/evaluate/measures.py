@@ -11,57 +11,67 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage.color import rgb2lab
-from skimage.metrics import structural_similarity
 
-from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv
+from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv, turn_hue
 from huenet.methods.descent import optimize
 from huenet.methods.reinhard import reinhard
 from huenet.methods.transport import apply_displacement, best_rotation, hue_transport, transport
-from huenet.metrics import hue_emd, hue_histogram, incoherence, relative_mi
-from huenet.model.inference import output_hue
+from huenet.metrics import (
+    change_of_light,
+    hue_emd,
+    hue_histogram,
+    incoherence,
+    palette_distance,
+    parting,
+    relative_mi,
+    surfaces,
+)
+from huenet.model.inference import output_hue, painted
 
 if TYPE_CHECKING:
     from huenet.model.networks import Generator
 
-__all__ = ["FIGURES", "METHODS", "WIDTHS", "figures", "outputs"]
+__all__ = ["DIAL", "FIGURES", "FRONTIER", "METHODS", "STRENGTHS", "WIDTHS", "figures", "outputs"]
 
-WIDTHS = (4, 8, 16, 32, 64)  # of smoothed transport, in bins: from close to coherent
+WIDTHS = (8, 16, 32, 64)  # of smoothed transport, in bins: from close to coherent
+STRENGTHS = (0.3, 0.5, 0.7, 1.0)  # shares of its turn
+# Transport of chroma at each width and strength: what there is without training. Its name, and width to names.
+FRONTIER = {width: [f"chroma{width}{f'@{s:g}' if s < 1 else ''}" for s in STRENGTHS] for width in WIDTHS}
+DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)  # settings of a network that has one
 METHODS = {
     "huenet": "Hue-Net (this run)",
     "without_mi": "Hue-Net without the MI loss",
     "identity": "the source, unchanged",
     "rotation": "best single rotation",
-    **{f"smooth{width}": f"plain transport, smooth {width}" for width in WIDTHS},
     **{f"chroma{width}": f"chroma transport, smooth {width}" for width in WIDTHS},
     "transport": "exact circular transport",
-    "linear": "exact linear transport",
     "reinhard": "Reinhard",
     "optimize": "gradient descent on the pair",
 }
 
+TABLE1 = ("huenet", "without_mi", "identity", "target")  # of the paper
+
 # Name of a figure to what it is and whether more (+1) or less (-1) of it is better; 0: a mark on the scale of another.
 FIGURES = {
+    "palette": ("palette distance", -1),
+    "parting": ("parting", -1),
+    "incoherence": ("incoherence", -1),
+    "light": ("change of light", -1),
     "emd_hard": ("EMD to target", -1),
     "emd_soft": ("EMD to target, soft bins", -1),
-    "chroma_emd": ("chroma EMD", -1),
     "mi_hard": ("relative MI", 1),
     "mi_soft": ("relative MI, soft bins", 1),
     "floor_hard": ("relative MI by chance", 0),
     "floor_soft": ("relative MI by chance, soft bins", 0),
-    "incoherence": ("incoherence", -1),
-    "ssim": ("SSIM of luma", 1),
-    "lightness": ("change of L*", -1),
 }
-LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 def outputs(source: np.ndarray, target: np.ndarray, generators: Mapping[str, Generator]) -> dict[str, np.ndarray]:
     """The result of every method on one pair.
 
-    The transports and the rotation go by the plain hue histograms that EMD compares, the "chroma" transports by
-    histograms weighted with chroma, as `huenet.transfer` and the prior of the default preset do: that network and
-    "optimize" go on from "chroma32".
+    All of them turn the source's hue and keep its light, but for "reinhard" and for the networks of the paper's preset,
+    which keep S and V. The rotation and the exact transport go by the plain hue histograms that EMD compares, the
+    smoothed transports by histograms weighted with chroma.
 
     Parameters
     ----------
@@ -73,28 +83,30 @@ def outputs(source: np.ndarray, target: np.ndarray, generators: Mapping[str, Gen
     Returns
     -------
     dict
-        Name of the method, in the order of `METHODS`, to HSV (3, H, W).
+        Name of the method, in the order of `METHODS` and then of `FRONTIER`, to HSV (3, H, W).
     """
     hue, goal = source[0], target[0]
     plain = hue_histogram(hue), hue_histogram(goal)
-    weighted = hue_histogram(hue, chroma(source)), hue_histogram(goal, chroma(target))
-    hues = {name: output_hue(generator, source, target).astype(float) for name, generator in generators.items()}
-    hues["identity"] = hue
-    hues["rotation"] = (hue + best_rotation(*plain)) % 1
-    hues["transport"] = transport(hue, goal)
-    hues["linear"] = transport(hue, goal, circular=False)
-    for width in WIDTHS:
-        hues[f"smooth{width}"] = apply_displacement(hue, hue_transport(*plain, smooth=width))
-        hues[f"chroma{width}"] = apply_displacement(hue, hue_transport(*weighted, smooth=width))
+    moves = {width: hue_transport(*_by_chroma(source, target), smooth=width) for width in WIDTHS}
+    turned = {
+        name: apply_displacement(hue, s * moves[w])
+        for w in WIDTHS
+        for s, name in zip(STRENGTHS, FRONTIER[w], strict=True)
+    }
+    turned["rotation"] = (hue + best_rotation(*plain)) % 1
+    turned["transport"] = transport(hue, goal)
     # a seventh of the time in float64; relative MI, the most sensitive figure, is 0.0003 off on average
-    hues["optimize"] = optimize(_short(source), _short(target))
-    made = {name: np.stack([new, source[1], source[2]]) for name, new in hues.items()}
+    turned["optimize"] = optimize(_short(source), _short(target))
+    made = {name: _painted(source, new) for name, new in turned.items()}
+    made["identity"] = source
     made["reinhard"] = rgb_to_hsv(reinhard(hsv_to_rgb(source), hsv_to_rgb(target)))
-    return {name: made[name] for name in METHODS if name in made}
+    for name, generator in generators.items():
+        made[name] = painted(generator.config, source, output_hue(generator, source, target).astype(float))
+    return {name: made[name] for name in [*METHODS, *turned] if name in made}
 
 
 def figures(source: np.ndarray, target: np.ndarray, made: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """The figures of every result on one pair, K = 256.
+    """The figures of every result on one pair.
 
     Parameters
     ----------
@@ -106,55 +118,60 @@ def figures(source: np.ndarray, target: np.ndarray, made: Mapping[str, np.ndarra
     Returns
     -------
     dict
-        Method to {name in `FIGURES`: value}. What "identity" scores is the EMD from target to source, the ceiling of
-        relative MI (the source with itself) and the source's own incoherence. One entry more, "target", holds the
+        Method to {name in `FIGURES`: value}; the paper's figures (EMD, MI, K = 256) for those in `METHODS` alone, with
+        soft bins for those of its Table 1. What "identity" scores is the distance from target to source, the ceiling
+        of relative MI (the source with itself) and the source's own incoherence. One entry more, "target", holds the
         relative MI of source and target, pixel by pixel, with what chance gives.
 
     Notes
     -----
-    Chance: the result's pixels shuffled. SSIM: Wang's, Gaussian window of deviation 1.5, luma of BT.601. L*: mean
-    absolute difference. A picture of one hue has relative MI 1 with itself and whatever it is turned to (Eq. 17 is 0
-    at H = 0); a grey one has hue 0 throughout, weight 0, incoherence 0 and a histogram by chroma without mass, at EMD
-    0 from an equal one.
+    Chance: the result's pixels shuffled. A picture of one hue has relative MI 1 with itself and whatever it is turned
+    to (Eq. 17 is 0 at H = 0); a grey one has hue 0 throughout, weight 0, incoherence 0 and a histogram by chroma
+    without mass, at EMD 0 from an equal one.
     """
     stack = np.stack(list(made.values()))
     hue, weights = stack[:, 0], chroma(stack)
-    rgb = hsv_to_rgb(stack)
-    own = hsv_to_rgb(source)
-    mi = _relative_mis(source[0], np.concatenate([hue, target[:1]]))
     columns = {
-        "emd_hard": hue_emd(hue, target[0]),
-        "emd_soft": hue_emd(_short(hue), _short(target[0]), hard=False),
-        "chroma_emd": hue_emd(hue, target[0], weights, chroma(target)),
+        "palette": palette_distance(stack, target),
+        "parting": parting(source[0], hue, np.minimum(weights, chroma(source)), surfaces(hsv_to_rgb(source))),
         "incoherence": incoherence(hue, weights),
-        "ssim": [_ssim(own, one) for one in rgb],
-        "lightness": [np.abs(_lightness(one) - _lightness(own)).mean() for one in rgb],
-        **{name: values[:-1] for name, values in mi.items()},
+        "light": change_of_light(source, stack),
     }
-    rows = {name: {key: float(columns[key][i]) for key in FIGURES} for i, name in enumerate(made)}
-    return {**rows, "target": {name: float(values[-1]) for name, values in mi.items()}}
+    rows = {name: {key: float(values[i]) for key, values in columns.items()} for i, name in enumerate(made)}
+    for names, hard in ((*METHODS, "target"), True), (TABLE1, False):
+        hues = {name: hsv[0] for name, hsv in [*made.items(), ("target", target)] if name in names}
+        for name, found in _papers_figures(source[0], target[0], hues, hard).items():
+            rows.setdefault(name, {}).update(found)
+    return {**rows, "target": {key: value for key, value in rows["target"].items() if not key.startswith("emd")}}
 
 
-def _relative_mis(source: np.ndarray, hues: np.ndarray) -> dict[str, np.ndarray]:
-    """Relative MI of the source with each hue (M, H, W) and with its pixels shuffled, by hard and by soft bins."""
+def _papers_figures(
+    source: np.ndarray, target: np.ndarray, hues: Mapping[str, np.ndarray], hard: bool
+) -> dict[str, dict[str, float]]:
+    """EMD to the target, relative MI with the source, and that with the pixels shuffled, by hard or by soft bins."""
     order = np.random.default_rng(0).permutation(source.size)
-    shuffled = hues.reshape(len(hues), -1)[:, order].reshape(hues.shape)
-    found = {}
-    for name, other in (("mi", hues), ("floor", shuffled)):
-        own = np.broadcast_to(source, other.shape)
-        found[f"{name}_hard"] = relative_mi(own, other)
-        found[f"{name}_soft"] = relative_mi(_short(own), _short(other), hard=False)
-    return found
+    new = np.stack(list(hues.values()))
+    # soft bins in float64 take eight times as long, for the sixth digit
+    source, target, new = (x if hard else _short(x) for x in (source, target, new))
+    shuffled = new.reshape(len(new), -1)[:, order].reshape(new.shape)
+    own = np.broadcast_to(source, new.shape)
+    columns = {
+        "emd": hue_emd(new, target, hard=hard),
+        "mi": relative_mi(own, new, hard=hard),
+        "floor": relative_mi(own, shuffled, hard=hard),
+    }
+    bins = "hard" if hard else "soft"
+    return {name: {f"{key}_{bins}": float(v[i]) for key, v in columns.items()} for i, name in enumerate(hues)}
+
+
+def _by_chroma(*pictures: np.ndarray) -> list[np.ndarray]:
+    return [hue_histogram(hsv[0], chroma(hsv)) for hsv in pictures]
+
+
+def _painted(source: np.ndarray, hue: np.ndarray) -> np.ndarray:
+    """The source in another hue, with its light."""
+    return rgb_to_hsv(turn_hue(source, hue - source[0]))
 
 
 def _short(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float32)  # an eighth of the time of soft bins in float64, for the sixth digit
-
-
-def _ssim(one: np.ndarray, other: np.ndarray) -> float:
-    luma = [np.tensordot(LUMA, rgb, 1) for rgb in (one, other)]
-    return structural_similarity(*luma, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
-
-
-def _lightness(rgb: np.ndarray) -> np.ndarray:
-    return rgb2lab(rgb, channel_axis=0)[0]
+    return values.astype(np.float32)

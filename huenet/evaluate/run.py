@@ -7,6 +7,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -23,14 +24,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from huenet import realism
 from huenet._parser import Parser
-from huenet.color import rgb_to_hsv
+from huenet.color import hsv_to_rgb, rgb_to_hsv
 from huenet.config import Config, ConfigError
 from huenet.data.download import DataError
 from huenet.evaluate import tables
 from huenet.evaluate.folder import EvaluationError, Folder, Pair, Pictures, draw_pairs, read_pairs, read_pictures, write
-from huenet.evaluate.measures import METHODS, figures, outputs
-from huenet.evaluate.summary import summarize, verdict
+from huenet.evaluate.measures import FRONTIER, METHODS, figures, outputs
+from huenet.evaluate.summary import LEAST_PAIRS, Judged, summarize, verdict
 from huenet.model.checkpoint import CheckpointError
 from huenet.model.inference import SHIPPED, load_generator, weights
 from huenet.model.networks import Generator
@@ -51,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         parser.exit(130, "stopped; the same command goes on from here\n")
     print(f"{tables.text(results)}\n\n{results['verdict']['text']}")
+    if results["realism"] and results["realism"] not in results["verdict"]["text"]:
+        print(results["realism"])
     print(f"\nWritten to {results['folder']}. Next: {_next(options)}")
     return 0
 
@@ -106,18 +110,23 @@ def evaluate(
     place = Path(out or folder_of(run) / "evaluation")
     pictures = read_pictures(data, config, [_record(path) for path in runs.values()])
     chosen = _pairs(pairs, place, pictures.fresh, seed)
-    folder = Folder(place, chosen, settings(runs, chosen, pictures))
+    photographs = realism.draw_real(pictures.images, {name for pair in chosen for name in pair})
+    unjudged = realism.missing() or _too_few(chosen, photographs)
+    judging = not unjudged
+    folder = Folder(place, chosen, settings(runs, chosen, pictures, judging))
 
     done = folder.rows()
-    missing = [number for number in range(len(chosen)) if number not in done]
-    tasks = [_Task(i, pictures.images[chosen[i][0]], pictures.images[chosen[i][1]]) for i in missing]
+    missing = [i for i in range(len(chosen)) if i not in done or (judging and folder.seen(i) is None)]
+    tasks = [_Task(i, pictures.images[chosen[i][0]], pictures.images[chosen[i][1]], judging) for i in missing]
     with tqdm(total=len(chosen), initial=len(chosen) - len(tasks), unit="pair", disable=None) as bar:
-        for number, found in _work(tasks, runs, workers or min(os.cpu_count() or 1, 8)):
-            folder.append(number, found)
+        for number, found, seen in _work(tasks, runs, workers or min(os.cpu_count() or 1, 8)):
+            folder.append(number, found, seen)
             bar.update()
 
     done = folder.rows()
     rows = [done[number] for number in range(len(chosen))]
+    sources = [source for source, _ in chosen]
+    judged = _judged(folder, rows, [pictures.images[name] for name in photographs]) if judging else None
     fresh = set(pictures.fresh)
     results = {
         "run": run and str(run),
@@ -127,7 +136,9 @@ def evaluate(
         "folder": str(place),
         "size": config.size,
         "trained_on": sum(not fresh.issuperset(pair) for pair in chosen),
-        **summarize(rows),
+        "realism": unjudged,
+        "photographs": len(photographs) if judging else 0,
+        **summarize(rows, sources, judged),
     }
     results["verdict"] = verdict(results)._asdict()
     write(place / "results.json", json.dumps(results, indent=1))
@@ -167,16 +178,41 @@ def folder_of(run: str | Path | None) -> Path:
     return Path(run or "runs/shipped")
 
 
-def settings(runs: Mapping[str, Path], pairs: Sequence[Pair], pictures: Pictures) -> dict[str, str | None]:
-    """What the figures depend on: digests of weights and pictures, and the methods."""
+def settings(
+    runs: Mapping[str, Path], pairs: Sequence[Pair], pictures: Pictures, judging: bool
+) -> dict[str, str | bool | None]:
+    """What the figures depend on: digests of weights and pictures, the methods, and whether realism is judged."""
     pictures.check(pairs)
     models = {name: _digest([weights(path).read_bytes()]) for name, path in runs.items()}
     return {
         "model": models["huenet"],
         "ablation": models.get("without_mi"),
         "pictures": _digest(pictures.images[name].tobytes() for pair in pairs for name in pair),
-        "methods": " ".join(METHODS),
+        "methods": " ".join([*METHODS, *itertools.chain.from_iterable(FRONTIER.values())]),
+        "realism": judging,
     }
+
+
+def _too_few(pairs: Sequence[Pair], photographs: Sequence[str]) -> str | None:
+    """Why realism is not judged, in one line; None where there is enough to judge it by."""
+    sources = len({source for source, _ in pairs})
+    if sources >= LEAST_PAIRS and len(photographs) >= realism.LEAST_REAL:
+        return None
+    return (
+        f"Realism is not measured: it takes {LEAST_PAIRS} sources and {realism.LEAST_REAL} photographs that are in no "
+        f"pair, here are {sources} and {len(photographs)}."
+    )
+
+
+def _judged(folder: Folder, rows: Sequence[Mapping[str, Any]], photographs: Sequence[np.ndarray]) -> Judged:
+    batches = [photographs[i : i + 100] for i in range(0, len(photographs), 100)]
+    bar = tqdm(batches, desc="photographs", unit="hundred", disable=None)
+    seen = np.stack([np.asarray(folder.seen(i), np.float32) for i in range(len(rows))])
+    methods = [name for name in rows[0] if name != "target"]
+    return Judged(
+        np.concatenate([realism.features(batch) for batch in bar]),
+        {name: seen[:, i] for i, name in enumerate(methods)},
+    )
 
 
 def _pairs(given: str | int | None, place: Path, names: Sequence[str], seed: int) -> list[Pair]:
@@ -216,13 +252,19 @@ class _Task(NamedTuple):
     number: int
     source: np.ndarray  # uint8 (3, S, S)
     target: np.ndarray
+    judging: bool
 
 
-Found = tuple[int, dict[str, dict[str, float]]]
+class _Found(NamedTuple):
+    number: int
+    figures: dict[str, dict[str, float]]
+    seen: np.ndarray | None  # by the judge of realism: a row for each method
+
+
 _generators: dict[str, Generator] = {}  # of a worker process, loaded once
 
 
-def _work(tasks: Sequence[_Task], runs: Mapping[str, Path], workers: int) -> Iterator[Found]:
+def _work(tasks: Sequence[_Task], runs: Mapping[str, Path], workers: int) -> Iterator[_Found]:
     """The figures of every task, as they come."""
     workers = min(workers, len(tasks))
     if workers <= 1:
@@ -253,9 +295,15 @@ def _end_with_parent() -> None:
         os._exit(1)  # it was killed; the pool would wait for its next task for ever
 
 
-def _measure(task: _Task, generators: Mapping[str, Generator] = _generators) -> Found:
+def _measure(task: _Task, generators: Mapping[str, Generator] = _generators) -> _Found:
     source, target = (rgb_to_hsv(picture / 255.0) for picture in (task.source, task.target))
-    return task.number, figures(source, target, outputs(source, target, generators))
+    made = outputs(source, target, generators)
+    seen = (
+        realism.features(np.rint(255 * hsv_to_rgb(hsv)).astype(np.uint8) for hsv in made.values())
+        if task.judging
+        else None
+    )
+    return _Found(task.number, figures(source, target, made), seen)
 
 
 def _parser() -> Parser:

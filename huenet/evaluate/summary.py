@@ -1,228 +1,264 @@
-"""Means, intervals and wins over the pairs of an evaluation, and the verdict that they allow."""
+"""Means and intervals over the pairs of an evaluation, and the verdict that they allow.
+
+Intervals are of the percentile bootstrap over sources: a source is drawn with all of its pairs, and every method and
+figure is taken on the same draws, so that differences between them have intervals too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import t as student
 
-from huenet.evaluate.measures import FIGURES, METHODS, WIDTHS
+from huenet import realism
+from huenet.evaluate.measures import DIAL, FIGURES, FRONTIER
+from huenet.metrics import undone
 
-__all__ = ["AXES", "CURVES", "Verdict", "against", "intervals", "past_curve", "summarize", "verdict"]
+__all__ = ["LEAST_PAIRS", "Judged", "Verdict", "conclude", "draw", "frontier", "settings", "summarize", "verdict"]
 
-DRAWS = 4000
+DRAWS = 2000
 LEAST_PAIRS = 20  # below, the spread between pairs drowns the differences between methods
-AXES = {"emd_hard": "EMD", "chroma_emd": "chroma EMD", "mi_hard": "relative MI", "incoherence": "incoherence"}
-# The families of smoothed transports, each by the distance that it goes by: curves from close to coherent.
-CURVES = {
-    key: [f"{stem}{width}" for width in WIDTHS] for key, stem in (("emd_hard", "smooth"), ("chroma_emd", "chroma"))
-}
-PRIOR = "chroma32"  # from here "optimize" goes on, and a network of the default preset: both have to improve on it
-RIVALS = ("rotation", *CURVES["emd_hard"], *CURVES["chroma_emd"], "transport", "linear", "reinhard", "optimize")
-ON = "EMD (plain and by chroma), relative MI and incoherence"
+REAL = ("kid", "auc")  # in both of these the network has to be better than the frontier
+KEPT = ("undone", "parting", "incoherence")  # and in none of these worse
 
 Figures = Mapping[str, Mapping[str, float]]
+Drawn = Mapping[str, Mapping[str, np.ndarray]]  # method to figure to its value for all pairs, then for every draw
+
+
+class Judged(NamedTuple):
+    """What the judge of realism saw: in photographs that are in no pair, and in the results of each method."""
+
+    photographs: np.ndarray  # (R, F)
+    results: Mapping[str, np.ndarray]  # (N, F)
 
 
 class Verdict(NamedTuple):
-    """`kind`: "few", "idle", "behind", "ahead" or "mixed"; `label`: that in a few words; `text`: two sentences."""
+    """`kind`: "few", "unknown", "idle", "behind", "mixed" or "ahead"; `label`: that in a few words; `text`: why."""
 
     kind: str
     label: str
     text: str
 
 
-def intervals(values: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Mean and percentile bootstrap interval, 95%, of each column.
-
-    Parameters
-    ----------
-    values : ndarray, (N, F)
-        F figures of N pairs; a pair is drawn with all of its figures.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    ndarray, (3, F)
-        Mean, low end and high end.
-
-    References
-    ----------
-    B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
-    """
-    N = len(values)
-    counts = np.random.default_rng(seed).multinomial(N, np.full(N, 1 / N), size=DRAWS)
-    means = counts @ values / N
-    return np.stack([values.mean(axis=0), *np.quantile(means, [0.025, 0.975], axis=0)])
-
-
-def summarize(rows: Sequence[Figures]) -> dict[str, Any]:
+def summarize(rows: Sequence[Figures], sources: Sequence[str], judged: Judged | None = None) -> dict[str, Any]:
     """Everything that `results.json` says of the figures.
 
     Parameters
     ----------
     rows : sequence of mappings
         For each pair, what `huenet.evaluate.measures.figures` returns, of the same methods.
+    sources : sequence of str
+        The name of each pair's source.
+    judged : Judged, optional
+        Without it nothing is said of realism.
 
     Returns
     -------
     dict
-        "methods": for each and for each figure mean, low and high. "against": for each other method and figure that
-        has a better end, the share of pairs that Hue-Net wins (a tie is half a win), and the mean difference (Hue-Net
-        minus the other) with its interval; and with the wider interval "sure_low" to "sure_high", for all that the
-        verdict compares at once (see `verdict`). "past": for each of `CURVES`, what `past_curve` returns.
+        "pairs": their number; and what `conclude` returns.
     """
-    names = [name for name in (*METHODS, "target") if name in rows[0]]
-    methods = {}
-    for name in names:
-        keys = list(rows[0][name])
-        means = intervals(np.array([[row[name][key] for key in keys] for row in rows]))
-        methods[name] = {key: _interval(means[:, i]) for i, key in enumerate(keys)}
-    return {
-        "pairs": len(rows),
-        "methods": methods,
-        "against": {name: against(rows, name) for name in names if name not in ("huenet", "target")},
-        "past": {key: past_curve(rows, key) for key in CURVES},
-    }
+    return {"pairs": len(rows), **conclude(draw(rows, sources, judged))}
 
 
-def against(rows: Sequence[Figures], other: str) -> dict[str, dict[str, float]]:
-    """How Hue-Net does against one other method; see `summarize`."""
-    keys = [key for key, (_, better) in FIGURES.items() if better]
-    better = np.array([FIGURES[key][1] for key in keys])
-    difference = np.array([[row["huenet"][key] - row[other][key] for key in keys] for row in rows])
-    gain = np.where(np.abs(difference) < 1e-9, 0, difference) * better  # rounding is not a win
-    wins = (gain > 0).mean(axis=0) + (gain == 0).mean(axis=0) / 2
-    means = intervals(difference)
-    sure = _sure(difference)
-    return {
-        key: {"wins": float(wins[i]), **_interval(means[:, i]), "sure_low": sure[0][i], "sure_high": sure[1][i]}
-        for i, key in enumerate(keys)
-    }
-
-
-def past_curve(rows: Sequence[Figures], key: str, seed: int = 0) -> dict[str, float] | None:
-    """Whether the network is more coherent than smoothed transport that is as close to the target.
-
-    Parameters
-    ----------
-    rows : sequence of mappings
-        As for `summarize`.
-    key : str
-        The distance, one of `CURVES`.
-    seed : int
-        Of the bootstrap's draws.
+def conclude(drawn: Drawn) -> dict[str, Any]:
+    """What the draws say.
 
     Returns
     -------
-    dict or None
-        "curve": incoherence at the network's mean distance on the line through the mean points of the widths; "mean":
-        the network's incoherence less that, "low" and "high": its bootstrap interval, 95%, over pairs. None where a
-        width was not measured, or none is as close or as far as the network.
+    dict
+        "methods": for each and for each figure mean, low and high (95%). "against": for each other method and figure
+        that has a better end the mean difference, Hue-Net minus the other, with its interval. "frontier": for each
+        setting of the network, what `frontier` returns.
     """
-    methods = CURVES[key]
-    if not all(name in rows[0] for name in methods):
-        return None
-    x, y = (np.array([[row[name][figure] for name in methods] for row in rows]) for figure in (key, "incoherence"))
-    own = np.array([[row["huenet"][figure] for figure in (key, "incoherence")] for row in rows])
+    ours = drawn["huenet"]
+    return {
+        "methods": {name: {key: _interval(v) for key, v in figures.items()} for name, figures in drawn.items()},
+        "against": {
+            name: {key: _interval(ours[key] - v) for key, v in figures.items() if better(key) and key in ours}
+            for name, figures in drawn.items()
+            if name not in ("huenet", "target")
+        },
+        "frontier": {name: frontier(drawn, name) for name in settings(drawn)},
+    }
 
-    def at_equal_distance(shares: np.ndarray) -> tuple[float, float]:
-        """Incoherence of the curve and of the network; beyond its ends the curve goes on level."""
-        distance, incoherence = shares @ own
-        xs, ys = shares @ x, shares @ y
-        order = np.argsort(xs)
-        return float(np.interp(distance, xs[order], ys[order])), float(incoherence)
 
-    N = len(rows)
-    distances = x.mean(axis=0)
-    if not distances.min() <= own[:, 0].mean() <= distances.max():
-        return None
-    curve, incoherence = at_equal_distance(np.full(N, 1 / N))
-    counts = np.random.default_rng(seed).multinomial(N, np.full(N, 1 / N), size=DRAWS)
-    drawn = np.array([at_equal_distance(count / N) for count in counts])
-    low, high = np.quantile(drawn[:, 1] - drawn[:, 0], [0.025, 0.975])
-    return {"curve": curve, "mean": incoherence - curve, "low": float(low), "high": float(high)}
+def better(figure: str) -> int:
+    """1 where more of a figure is better, -1 where less is, 0 for a mark on the scale of another."""
+    return FIGURES[figure][1] if figure in FIGURES else -1  # what is measured on all pairs at once is all of this kind
+
+
+def settings(methods: Mapping[str, Any]) -> dict[str, float | None]:
+    """The points of the network's curve, by method: its dial's settings; None for a network without a dial."""
+    found: dict[str, float | None] = {f"huenet@{c:g}": c for c in DIAL if f"huenet@{c:g}" in methods}
+    return found or {"huenet": None}
+
+
+def draw(rows: Sequence[Figures], sources: Sequence[str], judged: Judged | None = None, seed: int = 0) -> Drawn:
+    """Every figure of every method over all pairs, and then over each draw of the bootstrap.
+
+    Parameters
+    ----------
+    rows, sources, judged
+        As for `summarize`.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    mapping
+        Method to figure to ndarray (1 + DRAWS,): means over pairs; and "undone", and with `judged` "kid" and "auc".
+
+    References
+    ----------
+    B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13.
+    """
+    names, number = np.unique(sources, return_inverse=True)
+    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=DRAWS)
+    counts = np.concatenate([np.ones((1, len(names))), times])[:, number]
+    before = np.array([row["identity"]["palette"] for row in rows])
+    drawn: dict[str, dict[str, np.ndarray]] = {}
+    for name in rows[0]:
+        values = {key: np.array([row[name][key] for row in rows]) for key in rows[0][name]}
+        drawn[name] = {key: counts @ v / counts.sum(axis=1) for key, v in values.items()}
+        if "palette" in values:
+            drawn[name]["undone"] = undone(before, values["palette"], counts)
+    if judged:
+        scale, own = realism.scale(judged.photographs), judged.results["identity"]
+        for name, seen in judged.results.items():
+            drawn[name]["kid"] = realism.kid(realism.kernel(judged.photographs / scale, seen / scale), counts)
+            drawn[name]["auc"] = realism.auc(realism.scores(own, seen, number), counts)
+    return drawn
+
+
+def frontier(drawn: Drawn, name: str) -> dict[str, Any]:
+    """A setting of the network beside what needs no training, at the network's palette distance.
+
+    The frontier of a figure is the best that transport of chroma reaches at that distance, at any of its widths: on
+    straight lines between the points of a width's strengths, from the source, which is strength 0. A network that is
+    closer to the target than all of them is held against the closest.
+
+    Parameters
+    ----------
+    drawn : mapping
+        Method to figure to values: for all pairs, then for every draw of the bootstrap.
+    name : str
+        The network's setting.
+
+    Returns
+    -------
+    dict
+        For each of palette distance and the figures that the verdict rests on: "own"; and but for the palette
+        distance "best", the frontier's, "mean", the difference of the two, "low" and "high", its interval, so wide that
+        the intervals of all settings hold together in 95% of the evaluations. "real": whether the network is more real
+        by both figures; None where realism was not measured. "worse": in which others it is worse.
+    """
+    share = 0.05 / len(settings(drawn))
+    ends = [share / 2, 1 - share / 2]
+    distance = drawn[name]["palette"]
+    found: dict[str, Any] = {"palette": {"own": float(distance[0])}}
+    for key in (*REAL, *KEPT):
+        if key in drawn[name]:
+            own, best = drawn[name][key], _best_at(drawn, key, distance)
+            low, high = np.quantile(own[1:] - best[1:], ends)
+            found[key] = {
+                "own": float(own[0]),
+                "best": float(best[0]),
+                "mean": float(own[0] - best[0]),
+                "low": float(low),
+                "high": float(high),
+            }
+    real = all(found[key]["high"] < 0 for key in REAL) if all(key in found for key in REAL) else None
+    return {**found, "real": real, "worse": [key for key in KEPT if found[key]["low"] > 0]}
+
+
+def _best_at(drawn: Drawn, key: str, distance: np.ndarray) -> np.ndarray:
+    """The least of a figure on the curves of `FRONTIER` at a palette distance, for each draw."""
+    curves = [[drawn[name] for name in ("identity", *names)] for names in FRONTIER.values()]
+    reached = np.stack([point["palette"] for curve in curves for point in curve])
+    distance = np.clip(distance, reached.min(axis=0), reached.max(axis=0))
+    best = np.full(distance.shape, np.inf)
+    for curve in curves:
+        for one, other in pairwise(curve):
+            span = other["palette"] - one["palette"]
+            place = np.divide(distance - one["palette"], span, out=np.zeros_like(span), where=span != 0)
+            on = (place >= -1e-9) & (place <= 1 + 1e-9) & ((span != 0) | (distance == one["palette"]))
+            best = np.where(on, np.minimum(best, one[key] + place * (other[key] - one[key])), best)
+    return best
 
 
 def verdict(results: Mapping[str, Any]) -> Verdict:
     """What the figures say to someone who asks whether the network is worth its training.
 
-    A method is better than another where, on the figures in `AXES`, no interval of the mean difference between the two
-    speaks against it and at least one speaks for it. The intervals are Student's at 95% for all figures and rivals
-    together (Bonferroni): of as many looks as that, one in twenty alone would find a difference where there is none.
-    "ahead" takes that no baseline is better, not even descent on the pair, part of which the default preset's network
-    begins with, and that the network is better than the transport from which both start, `PRIOR`.
+    It earns its place where, at equal palette distance, it is more real by both figures, KID and AUC, than what
+    needs no training (see `frontier`), and is worse in none of undone, parting and incoherence. "ahead": at one setting
+    of its dial or more; "mixed": it is more real somewhere, and worse in something there; "behind": nowhere.
     """
-    methods, pairs = results["methods"], results["pairs"]
-    source, ours, against = methods["identity"], methods["huenet"], results["against"]
+    methods, pairs, points = results["methods"], results["pairs"], results["frontier"]
+    source, ours = methods["identity"], methods["huenet"]
     first = (
-        f"On {pairs} pair{'s' if pairs > 1 else ''} the network brings the distance to the target's hues (EMD) from "
-        f"{source['emd_hard']['mean']:.3f} to {ours['emd_hard']['mean']:.3f}, keeps {ours['mi_hard']['mean']:.2f} of "
-        f"the source's hue information (chance gives {ours['floor_hard']['mean']:.2f}) and takes hue incoherence from "
-        f"{source['incoherence']['mean']:.4f} to {ours['incoherence']['mean']:.4f}."
+        f"On {pairs} pair{'s' if pairs > 1 else ''} the network brings the palette distance from "
+        f"{source['palette']['mean']:.4f} to {ours['palette']['mean']:.4f}, leaves {ours['undone']['mean']:.0%} of the "
+        f"far pairs undone, and has {ours['incoherence']['mean'] / max(source['incoherence']['mean'], 1e-9):.2f} of "
+        "the source's incoherence."
     )
-    signs = {name: _sign(against[name]) for name in against if name in RIVALS}
-    worse, level, better = ([name for name in signs if signs[name] == sign] for sign in (-1, 0, 1))
-    others = f"{'the other ' if better else ''}{len(level)} baseline{'s' if len(level) != 1 else ''}"
+    dial = settings(methods)
+    more = [name for name in points if points[name]["real"]]
+    good = [name for name in more if not points[name]["worse"]]
     if pairs < LEAST_PAIRS:
         kind, label = "few", "Too few pairs to tell"
-        second = f"It takes {LEAST_PAIRS} pairs or more to say anything against the baselines."
-    elif all(against["identity"][key]["high"] >= 0 for key in ("emd_hard", "chroma_emd")):
+        second = f"It takes {LEAST_PAIRS} pairs or more to say anything against what needs no training."
+    elif results["against"]["identity"]["palette"]["high"] >= 0:
         kind, label = "idle", "No closer to the target"
         second = "That is not reliably closer than the source was: as it stands, the network is of no use."
-    elif worse:
-        kind, label = "behind", "A baseline does better"
+    elif results.get("realism") or any(point["real"] is None for point in points.values()):
+        kind, label = "unknown", "Realism was not measured"
+        second = f"Without it nothing is said against what needs no training. {results.get('realism') or ''}".strip()
+    elif good:
+        kind, label = "ahead", "The network earns its place"
         second = (
-            f"{_named(worse)[0].upper()}{_named(worse)[1:]}, which need{'s' if len(worse) == 1 else ''} no training, "
-            f"{'is' if len(worse) == 1 else 'are each'} better on some of {ON} and worse on none: on these figures the "
-            "training does not pay."
+            f"{_where(good, dial)}it is more real than anything that needs no training at the same palette distance "
         )
-    elif signs.get(PRIOR) == 1:
-        kind, label = "ahead", "Better than smoothed transport"
-        rest = f", and trades one figure for another with {others}" if level else ""
-        second = f"On {ON} no baseline beats it, and it is better, and worse on none, than {_named(better)}{rest}."
+        second += f"({_told(points[_middle(good)])}), and no worse in {_and(KEPT)}."
+    elif more:
+        kind, label = "mixed", "More real, at a price"
+        worse = sorted({key for name in more for key in points[name]["worse"]}, key=KEPT.index)
+        second = (
+            f"{_where(more, dial)}it is more real than anything that needs no training at the same palette distance "
+        )
+        second += f"({_told(points[_middle(more)])}), but worse in {_and(worse)}."
     else:
-        kind, label = "mixed", "A trade-off"
-        some = f"it is better, and worse on none, than {_named(better)}, but " if better else ""
-        second = f"On {ON} {some}it trades one figure for another with {others}, which no training went into."
+        kind, label = "behind", "Training does not pay"
+        second = (
+            f"{'At no setting is it' if len(points) > 1 else 'It is not'} reliably more real than smoothed transport, "
+        )
+        second += f"which needs no training, at the same palette distance ({_told(points[_middle(list(points))])})."
     return Verdict(kind, label, f"{first} {second}")
 
 
-def _sign(figures: Mapping[str, Mapping[str, float]]) -> int:
-    """1 where Hue-Net is better, -1 where the other is, 0 where each has something for it, or neither anything."""
-    signs = set()
-    for key in AXES:
-        low, high = (figures[key][end] * FIGURES[key][1] for end in ("sure_low", "sure_high"))
-        signs.add(1 if min(low, high) > 0 else -1 if max(low, high) < 0 else 0)
-    signs.discard(0)
-    return signs.pop() if len(signs) == 1 else 0
+def _where(names: Sequence[str], dial: Mapping[str, float | None]) -> str:
+    if list(dial) == ["huenet"]:
+        return "Painting so, "
+    return f"At closeness {_and([f'{dial[name]:g}' for name in names])} "
 
 
-def _sure(values: np.ndarray) -> tuple[list[float], list[float]]:
-    """Ends of the intervals of the means of columns that all hold together in 95% of the evaluations."""
-    N = len(values)
-    share = 0.05 / (len(AXES) * len(RIVALS))
-    half = student.ppf(1 - share / 2, max(N - 1, 1)) * values.std(axis=0, ddof=min(N - 1, 1)) / np.sqrt(N)
-    mean = values.mean(axis=0)
-    return (mean - half).tolist(), (mean + half).tolist()
+def _middle(names: Sequence[str]) -> str:
+    return names[len(names) // 2]
 
 
-def _named(methods: Sequence[str]) -> str:
-    """Methods in a sentence; the widths of a family together."""
-    names = [METHODS[name] for name in methods if not name.startswith(("smooth", "chroma"))]
-    for label, family in zip(("plain", "chroma"), CURVES.values(), strict=True):
-        widths = [str(width) for width, name in zip(WIDTHS, family, strict=True) if name in methods]
-        if widths:
-            names.append(f"{label} transport smoothed over {_and(widths)} bins")
-    return _and(names)
+def _told(point: Mapping[str, Any]) -> str:
+    kid, auc = (point[key] for key in REAL)
+    return (
+        f"at {point['palette']['own']:.4f}: KID {round(kid['own'])} against {round(kid['best'])}, "
+        f"AUC {auc['own']:.3f} against {auc['best']:.3f}"
+    )
 
 
 def _and(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _interval(column: np.ndarray) -> dict[str, float]:
-    return dict(zip(("mean", "low", "high"), map(float, column), strict=True))
+def _interval(values: np.ndarray) -> dict[str, float]:
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    return {"mean": float(values[0]), "low": float(low), "high": float(high)}

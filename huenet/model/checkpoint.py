@@ -51,7 +51,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
         The disk is full or the folder cannot be written to. What was at `path` is still there.
     """
     owned = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    header = {"meta": json.dumps(meta), "checksum": _checksum(owned)}
+    # one entry: safetensors writes several in any order, and the same weights have to be the same file
+    header = {"meta": json.dumps({**meta, "checksum": _checksum(owned)})}
     _replace(path, lambda temporary: save_file(owned, temporary, header))
 
 
@@ -70,10 +71,9 @@ def load(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, Tens
     """
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            header = file.metadata() or {}
-            meta = json.loads(header["meta"])
+            meta = json.loads((file.metadata() or {})["meta"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        if "checksum" in header and header["checksum"] != _checksum(tensors):
+        if meta.pop("checksum", None) not in (None, _checksum(tensors)):
             raise ValueError("damaged: not the numbers that were written")
         return tensors, meta
     except (OSError, SafetensorError, KeyError, ValueError) as error:

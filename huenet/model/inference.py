@@ -7,17 +7,22 @@ import huenet._extra  # noqa: F401  # isort: skip
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from array_api_compat import array_namespace
 
+from huenet.color import rgb_to_hsv, turn_hue
 from huenet.config import Config, ConfigError
 from huenet.methods.grid import join
 from huenet.model import checkpoint
 from huenet.model.checkpoint import MODEL, CheckpointError
 from huenet.model.networks import Generator
 
-__all__ = ["SHIPPED", "export", "load_generator", "output_grid", "output_hue", "weights"]
+__all__ = ["SHIPPED", "export", "load_generator", "output_grid", "output_hue", "painted", "weights"]
+
+Array = Any
 
 SHIPPED = Path(__file__).with_name("weights.safetensors")
 
@@ -74,6 +79,17 @@ def export(run: str | Path, path: str | Path) -> None:
         name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in generator.state_dict().items()
     }
     checkpoint.save(Path(path), halves, {"config": config.to_json()})
+
+
+def painted(config: Config, source: Array, hue: Array) -> Array:
+    """A source (..., 3, H, W), HSV, in the hue of a generator of this configuration: the result, HSV.
+
+    The paper keeps S and V; the others keep the light (`huenet.color.turn_hue`).
+    """
+    xp = array_namespace(source, hue)
+    if config.circle:
+        return rgb_to_hsv(turn_hue(source, hue - source[..., 0, :, :]))
+    return xp.stack([hue, source[..., 1, :, :], source[..., 2, :, :]], axis=-3)
 
 
 @torch.no_grad()

@@ -65,30 +65,31 @@ def lines(curves: Mapping[str, Sequence[Point]], title: str) -> Markup:
 
 
 @rc_context(STYLE)
-def scatter(spots: Mapping[str, Point], curves: Mapping[str, Mapping[str, Point]], x: str, y: str) -> Markup:
-    """Named points, the first the one that matters, and curves (at most two) through points with names of their own."""
+def scatter(
+    own: Mapping[str, Point], curves: Mapping[str, Sequence[Point]], spots: Mapping[str, Point], x: str, y: str
+) -> Markup:
+    """One's own points, joined, among curves that are named where they end, and single points."""
     figure = _figure(380, 290)
     axis = figure.subplots()
-    marks = [(name, spot, SOFT) for name, spot in spots.items()]
-    marks[0] = (*marks[0][:2], BLUE)
-    ways: list[list[list[float]]] = []
-    for curve, ink in zip(curves.values(), (ORANGE, GREEN), strict=False):
-        marks += [(name, spot, ink) for name, spot in curve.items()]
-        if len(curve) > 1:
-            ways.append([list(ends) for ends in zip(*curve.values(), strict=True)])
-            axis.plot(*ways[-1], color=ink)
+    marks = [(name, spot, BLUE) for name, spot in own.items()]
+    marks += [(name, curve[-1], ORANGE) for name, curve in curves.items()]
+    marks += [(name, spot, SOFT) for name, spot in spots.items()]
+    ways = [([list(ends) for ends in zip(*curve, strict=True)], ORANGE) for curve in curves.values()]
+    ways += [([list(ends) for ends in zip(*own.values(), strict=True)], BLUE)] if len(own) > 1 else []
+    for way, ink in ways:
+        axis.plot(*way, color=ink, marker="." if ink == ORANGE else "")
     names, places, inks = (list(column) for column in zip(*marks, strict=True))
     xs, ys = np.array(places).T
-    axis.scatter(xs, ys, [60] + [16] * (len(marks) - 1), inks, zorder=3)
+    axis.scatter(xs, ys, [60 if ink == BLUE else 16 for ink in inks], inks, zorder=3)
     axis.margins(0.12)  # room for the names
     axis.set(xlabel=x, ylabel=y)
     axis.locator_params(nbins=6)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the names are placed in the axes as they are now
     textalloc.allocate(
-        axis, xs, ys, names, x_scatter=xs, y_scatter=ys, x_lines=[way[0] for way in ways],
-        y_lines=[way[1] for way in ways], textsize=10, textcolor=[BLACK if ink == SOFT else ink for ink in inks],
-        fontweight=["bold"] + ["normal"] * (len(marks) - 1), linecolor=inks, linewidth=0.5,
+        axis, xs, ys, names, x_scatter=xs, y_scatter=ys, x_lines=[way[0] for way, _ in ways],
+        y_lines=[way[1] for way, _ in ways], textsize=10, textcolor=[BLACK if ink == SOFT else ink for ink in inks],
+        fontweight=["bold" if ink == BLUE else "normal" for ink in inks], linecolor=inks, linewidth=0.5,
         avoid_label_lines_overlap=True, avoid_crossing_label_lines=True,
     )  # fmt: skip
     return _svg(figure, f"{y} against {x}")

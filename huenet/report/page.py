@@ -81,7 +81,7 @@ def _evidence(run: Path, folder: Path, data: str | None) -> Evidence:
     generators, config = load_runs(runs)
     pairs, rows = read_pairs(folder / "pairs.csv"), read_rows(folder)
     pictures = read_pictures(data or results["data"], config, [])
-    found = settings(runs, pairs, pictures)
+    found = settings(runs, pairs, pictures, bool(kept.get("realism")))
     different = [name for name in found | kept if found.get(name) != kept.get(name)]
     if different:
         where = f" ({pictures.origin}; --data FOLDER if they have moved)" if "pictures" in different else ""

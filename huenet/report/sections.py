@@ -19,11 +19,11 @@ from markupsafe import Markup
 from huenet.color import chroma, rgb_to_hsv
 from huenet.config import Config, describe
 from huenet.evaluate import tables
-from huenet.evaluate.measures import FIGURES, METHODS, WIDTHS, outputs
-from huenet.evaluate.summary import CURVES, LEAST_PAIRS, PRIOR
-from huenet.evaluate.tables import decimal
+from huenet.evaluate.measures import FRONTIER, outputs
+from huenet.evaluate.summary import KEPT, LEAST_PAIRS, REAL, better, settings
+from huenet.evaluate.tables import FIGURE_NAMES, decimal
 from huenet.metrics import hue_histogram
-from huenet.model.inference import output_hue
+from huenet.model.inference import output_hue, painted
 from huenet.model.networks import Generator
 from huenet.report import charts
 from huenet.report.pictures import hue_channel, joint_histogram, photograph
@@ -36,16 +36,18 @@ MATRIX = 5
 WORST = 10
 BINS = 90  # of the histograms that are drawn
 GALLERY = (
-    "huenet", "without_mi", "reinhard", "rotation", "transport", "smooth8", "smooth32", "chroma8", PRIOR, "optimize",
-)  # fmt: skip
-POINTS = {
-    "huenet": "Hue-Net",
-    "without_mi": "no MI loss",
-    "identity": "source",
-    "rotation": "rotation",
-    "reinhard": "Reinhard",
-    "optimize": "descent",
-}  # of the charts; the exact transports, so incoherent that the rest would be one heap, are left to the table
+    "huenet@0",
+    "huenet",
+    "huenet@1",
+    "without_mi",
+    "reinhard",
+    "rotation",
+    "transport",
+    "chroma8",
+    "chroma32",
+    "optimize",
+)
+SPOTS = {"identity": "source", "rotation": "rotation", "optimize": "descent"}  # of the charts; the rest is in the table
 TEMPLATES = Environment(
     loader=PackageLoader("huenet.report"),
     autoescape=True,
@@ -79,7 +81,8 @@ class Evidence:
     def painted(self, source: str, target: str) -> np.ndarray:
         """What the network makes of a pair, HSV."""
         hsv = self.hsv(source)
-        return np.stack([output_hue(self.generators["huenet"], hsv, self.hsv(target)), hsv[1], hsv[2]])
+        hue = output_hue(self.generators["huenet"], hsv, self.hsv(target)).astype(float)
+        return painted(self.config, hsv, hue)
 
     def three(self, source: str, target: str) -> dict[str, np.ndarray]:
         """Source, target and output by these names."""
@@ -102,29 +105,41 @@ def table1(evidence: Evidence) -> dict[str, Any]:
     return {"rows": tables.table1(evidence.results), "notes": tables.notes(evidence.results)}
 
 
+def frontier(evidence: Evidence) -> dict[str, Any]:
+    """The network's curve beside what needs no training: what the verdict rests on."""
+    methods = evidence.results["methods"]
+
+    def place(name: str, key: str) -> charts.Point:
+        return methods[name]["palette"]["mean"], methods[name][key]["mean"]
+
+    dial = {name: "Hue-Net" if c is None else f"{c:g}" for name, c in settings(methods).items()}
+    drawn = [
+        charts.scatter(
+            {label: place(name, key) for name, label in dial.items()},
+            {f"smooth {w}": [place(name, key) for name in ("identity", *names)] for w, names in FRONTIER.items()},
+            {label: place(name, key) for name, label in SPOTS.items() if name in methods},
+            FIGURE_NAMES["palette"],
+            FIGURE_NAMES[key],
+        )
+        for key in (*REAL, *KEPT)
+        if key in methods["huenet"]
+    ]
+    return {"rows": tables.frontier(evidence.results), "charts": drawn, "rule": tables.RULE, "dial": len(dial) > 1}
+
+
 def baselines(evidence: Evidence) -> dict[str, Any]:
-    """Every method in two charts and a table, which marks who is reliably better (up) or worse (down)."""
+    """Every method in a table, which marks who is reliably better (up) or worse (down)."""
     results = evidence.results
+    rows, names = tables.comparison(results), tables.compared(results)
     marks: dict[tuple[int, int], str] = {}
-    for i, name in enumerate((name for name in METHODS if name in results["methods"]), 1):
+    for i, name in enumerate(names, 1):
         known = results["against"].get(name, {}) if results["pairs"] >= LEAST_PAIRS else {}
-        for j, key in enumerate(tables.SHOWN, 1):
+        for j, key in enumerate(tables.shown(results), 1):
             if key in known:
-                low, high = sorted(known[key][end] * FIGURES[key][1] for end in ("sure_low", "sure_high"))
+                low, high = sorted(known[key][end] * better(key) for end in ("low", "high"))
                 marks |= {(i, j): "up"} if high < 0 else {(i, j): "down"} if low > 0 else {}
-    distances = {"emd_hard": "EMD to the target", "chroma_emd": "chroma EMD to the target"}
-    return {
-        "rows": tables.comparison(results),
-        "marks": marks,
-        "charts": [
-            charts.scatter(_places(results, POINTS, key), _curves(results, key), label, "incoherence")
-            for key, label in distances.items()
-        ],
-        "widths": f"{WIDTHS[0]} to {WIDTHS[-1]}",
-        "past": tables.past(results),
-        "notes": (tables.GLOSSARY, tables.WIDTHS_ARE, tables.WINS),
-        "least": LEAST_PAIRS,
-    }
+    own = [i for i, name in enumerate(names, 1) if name.startswith("huenet")]
+    return {"rows": rows, "marks": marks, "own": own, "notes": tables.explanations(results), "least": LEAST_PAIRS}
 
 
 def figure2(evidence: Evidence) -> dict[str, Any]:
@@ -146,8 +161,8 @@ def figure3(evidence: Evidence) -> dict[str, Any]:
         made = {"target": goal, **outputs(hsv, goal, evidence.generators)}
         pairs.append(
             {
-                METHODS.get(name, name): (joint_histogram(hsv[0], made[name][0]), decimal(row[name]["mi_hard"], 3))
-                for name in ("target", "huenet", "without_mi", PRIOR)
+                tables.name_of(name): (joint_histogram(hsv[0], made[name][0]), decimal(row[name]["mi_hard"], 3))
+                for name in ("target", "huenet", "without_mi", "chroma16")
                 if name in made
             }
         )
@@ -161,8 +176,8 @@ def figure6(evidence: Evidence) -> dict[str, Any]:
         made = outputs(hsv, goal, evidence.generators)
         cells: dict[str, Any] = {"source": (photograph(hsv), ()), "target": (photograph(goal), ())}
         for name in (name for name in GALLERY if name in made):
-            emd, rough = decimal(row[name]["emd_hard"], 3), decimal(row[name]["incoherence"], 4)
-            cells[METHODS[name]] = photograph(made[name]), (f"EMD {emd}", f"incoh. {rough}")
+            far, rough = (decimal(row[name][key], 4) for key in ("palette", "incoherence"))
+            cells[tables.name_of(name)] = photograph(made[name]), (f"palette {far}", f"incoh. {rough}")
         pairs.append(cells)
     return {"pairs": pairs}
 
@@ -199,9 +214,8 @@ def itself(evidence: Evidence) -> dict[str, Any]:
 
 def worst(evidence: Evidence) -> dict[str, Any]:
     rows, half = evidence.rows, WORST // 2
-    added = [row["huenet"]["incoherence"] - row["identity"]["incoherence"] for row in rows]
-    far = sorted(range(len(rows)), key=lambda i: -rows[i]["huenet"]["emd_hard"])[:half]
-    rough = sorted(set(range(len(rows))) - set(far), key=lambda i: -added[i])[:half]
+    far = sorted(range(len(rows)), key=lambda i: -rows[i]["huenet"]["palette"])[:half]
+    parted = sorted(set(range(len(rows))) - set(far), key=lambda i: -rows[i]["huenet"]["parting"])[:half]
 
     def pair(i: int) -> dict[str, Any]:
         source, target = evidence.pairs[i]
@@ -210,14 +224,13 @@ def worst(evidence: Evidence) -> dict[str, Any]:
             "source": source,
             "target": target,
             "pictures": {name: photograph(hsv) for name, hsv in evidence.three(source, target).items()},
-            "mi": decimal(after["mi_hard"], 2),
-            "emd": f"{decimal(before['emd_hard'], 3)} to {decimal(after['emd_hard'], 3)}",
-            "incoherence": f"{decimal(before['incoherence'], 4)} to {decimal(after['incoherence'], 4)}",
+            "palette": f"{decimal(before['palette'], 4)} to {decimal(after['palette'], 4)}",
+            "parting": decimal(after["parting"], 3),
         }
 
-    kinds = {"Farthest from the target's hues": far, "Most incoherence added": rough}
+    kinds = {"Farthest from the target's colours": far, "Most parted": parted}
     return {
-        "count": len(far) + len(rough),
+        "count": len(far) + len(parted),
         "kinds": {title: [pair(i) for i in numbers] for title, numbers in kinds.items()},
     }
 
@@ -229,18 +242,5 @@ def configuration(evidence: Evidence) -> dict[str, Any]:
 
 
 SECTIONS: tuple[Section, ...] = (
-    heading, table1, baselines, figure2, figure3, figure6, training, matrix, itself, worst, configuration,
+    heading, frontier, baselines, table1, figure2, figure3, figure6, training, matrix, itself, worst, configuration,
 )  # fmt: skip
-
-
-def _places(results: Mapping[str, Any], names: Mapping[str, str], key: str) -> dict[str, charts.Point]:
-    """Where the methods lie, by their short names."""
-    found = results["methods"]
-    ends = {label: found[name] for name, label in names.items() if name in found}
-    return {label: (own[key]["mean"], own["incoherence"]["mean"]) for label, own in ends.items()}
-
-
-def _curves(results: Mapping[str, Any], key: str) -> dict[str, dict[str, charts.Point]]:
-    """The smoothed transports, by their widths."""
-    names = {family: dict(zip(methods, map(str, WIDTHS), strict=True)) for family, methods in CURVES.items()}
-    return {family: _places(results, labels, key) for family, labels in names.items()}

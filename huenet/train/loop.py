@@ -14,10 +14,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from huenet import realism
 from huenet.config import Config, ConfigError, arguments, describe, from_preset
 from huenet.data import loading as data
 from huenet.data.batches import Pictures
@@ -43,6 +45,7 @@ from huenet.train.validation import ValidationSet
 __all__ = ["STOPPED", "TERMS", "Pictures", "TrainingError", "dry_run", "main", "train", "training_step"]
 
 STOPPED = 75  # what sysexits.h calls a failure that passes: the same command with --resume goes on
+PHOTOGRAPHS = 500  # that validation compares results with: seconds on a CPU
 TERMS = ("emd", "mi", "smooth", "adversarial", "discriminator")
 
 
@@ -115,7 +118,9 @@ def _train(config: Config, processes: Processes, resume: Path | None) -> tuple[P
     images = data.load(config.data, config.size, config.seed, workers=config.workers or None, progress=processes.first)
     odd = data.remarks(images)
     pictures = Pictures(images.train, config.flip, processes.device)
-    pairs = ValidationSet(images.validation, config.val_pairs, config.seed, processes.device)
+    some = np.random.default_rng(config.seed).permutation(len(images.train))[:PHOTOGRAPHS]
+    photographs = () if realism.missing() else images.train[np.sort(some)]
+    pairs = ValidationSet(images.validation, config.val_pairs, config.seed, processes.device, photographs)
     total = total_steps(config, len(images.train))
 
     state = State(config, len(images.train), processes)
@@ -133,6 +138,8 @@ def _train(config: Config, processes: Processes, resume: Path | None) -> tuple[P
         if recorder and not resume:
             counts = f"{len(images.train)} training and {len(images.validation)} validation pictures"
             print(f"{describe(config)}\n\n{counts}, {total} steps on {processes.device}, into {folder}", flush=True)
+            if reason := realism.missing():
+                print(reason)
             if skipped := len(images.record["skipped"]):
                 print(f"{skipped} files were left out: {folder / 'data.json'} lists why")
             print(*odd, sep="\n", end="\n" if odd else "")

@@ -112,7 +112,9 @@ def panels(records: Sequence[dict[str, Any]], config: Config) -> dict[str, dict[
     wanted = {
         "generator's terms (weighted)": ("emd", "mi", "adversarial", "smooth"),
         "discriminator's loss": ("discriminator",),
+        "validation: palette distance": ("val/palette_output", "val/palette_source"),
         "validation: circular EMD to the target": ("val/emd_output", "val/emd_source"),
+        "validation: KID to photographs": ("val/kid",),
         "validation: hue incoherence": ("val/incoherence_output", "val/incoherence_source"),
         "validation: relative MI of source and output": ("val/relative_mi", "val/relative_mi_floor"),
     }

@@ -4,25 +4,47 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from huenet.color import chroma, hue_point, rgb_to_hsv
+from huenet import realism
+from huenet.color import chroma, hsv_to_rgb, hue_point, rgb_to_hsv
+from huenet.config import Config
 from huenet.data.pairs import PairSampler
-from huenet.metrics import hue_emd, incoherence, relative_mi
+from huenet.metrics import (
+    change_of_light,
+    hue_emd,
+    incoherence,
+    palette_distance,
+    parting,
+    relative_mi,
+    surfaces,
+    undone,
+)
+from huenet.model.inference import painted
 
 __all__ = ["ValidationSet", "summary", "validate", "warnings"]
 
 BATCH = 16
+LEAST_SOURCES = 20
 
 
 class ValidationSet:
     """The same pairs every time, each once: HSV sources and targets, (N, 3, S, S), on `device`."""
 
-    def __init__(self, images: np.ndarray, pairs: int, seed: int, device: torch.device | str) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        pairs: int,
+        seed: int,
+        device: torch.device | str,
+        photographs: np.ndarray | Sequence[np.ndarray] = (),
+    ) -> None:
         sampler = PairSampler(len(images), pairs, seed)
         distinct: dict[tuple[int, int], None] = {}
         while len(distinct) < min(pairs, len(images) * (len(images) - 1)):
@@ -30,6 +52,7 @@ class ValidationSet:
             distinct |= dict.fromkeys(zip(drawn.source.tolist(), drawn.target.tolist(), strict=True))
         self.images, self.device = torch.from_numpy(images), device
         self.source, self.target = torch.tensor([*distinct][:pairs]).T
+        self.photographs = photographs
 
     def __len__(self) -> int:
         return len(self.source)
@@ -38,6 +61,22 @@ class ValidationSet:
         """Pairs as HSV, `size` at a time."""
         for source, target in zip(self.source.split(size), self.target.split(size), strict=True):
             yield self._hsv(source), self._hsv(target)
+
+    def realism(self, made: np.ndarray) -> dict[str, float]:
+        """KID and AUC of results (N, 3, S, S), uint8; nothing where there are no photographs, or few pairs."""
+        if not len(self.photographs) or len(set(self.source.tolist())) < LEAST_SOURCES:
+            return {}
+        scale, photographs, own = self._seen
+        seen = realism.features(made, self.device)
+        return {
+            "kid": float(realism.kid(realism.kernel(photographs / scale, seen / scale))),
+            "auc": float(realism.auc(realism.scores(own, seen, self.source.numpy()))),
+        }
+
+    @functools.cached_property
+    def _seen(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        photographs = realism.features(self.photographs, self.device)
+        return realism.scale(photographs), photographs, realism.features(self.images[self.source].numpy(), self.device)
 
     def _hsv(self, index: Tensor) -> Tensor:
         return rgb_to_hsv(self.images[index].to(self.device, torch.float32) / 255)
@@ -59,40 +98,58 @@ def validate(generator: nn.Module, discriminator: nn.Module | None, pairs: Valid
     Returns
     -------
     dict
-        Circular EMD from the target's hues (of source, of output; also weighted by chroma), relative MI of source and
-        output with its floor (the output's pixels shuffled) and ceiling (the source with itself), hue incoherence of
-        source and output, the mean rotation of hue, the circular spread of the hues of output and target, the
-        discriminator's accuracy.
+        Palette distance from the target (of source, of output) and the share of far pairs left undone; circular EMD
+        from the target's hues (also weighted by chroma); relative MI of source and output with its floor (the output's
+        pixels shuffled) and ceiling (the source with itself); hue incoherence of source and output, parting, the
+        change of light, the mean rotation of hue, the circular spread of the hues of output and target; the
+        discriminator's accuracy; and where the pairs have photographs to compare with, KID and AUC, see
+        `huenet.realism`.
     """
-    rows = []
+    rows, made = [], []
     for source, target in pairs.batches():
         hue = generator(source, target)
-        rows.append(_figures(source, target, hue))
+        output = painted(cast(Config, generator.config), source, hue)
+        rows.append(_figures(source, target, output))
+        made.append((255 * hsv_to_rgb(output)).round().to(torch.uint8).cpu().numpy())
         if discriminator is not None:
             real, fake = discriminator(source, source[:, 0], hue)
             rows[-1]["d_accuracy"] = ((real > 0).float() + (fake <= 0).float()).mean((1, 2, 3)) / 2
-    return {name: torch.cat([row[name] for row in rows]).mean().item() for name in rows[0]}
+    columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    figures = {name: column.mean().item() for name, column in columns.items()}
+    figures["undone"] = undone(columns["palette_source"], columns["palette_output"]).item()
+    return {**figures, **pairs.realism(np.concatenate(made))}
 
 
-def _figures(source: Tensor, target: Tensor, hue: Tensor) -> dict[str, Tensor]:
-    weights, target_weights = chroma(source), chroma(target)
-    before, wanted = source[:, 0], target[:, 0]
+def _figures(source: Tensor, target: Tensor, output: Tensor) -> dict[str, Tensor]:
+    before, hue, wanted = source[:, 0], output[:, 0], target[:, 0]
+    own, weights, target_weights = chroma(source), chroma(output), chroma(target)
     shuffled = hue.flatten(1)[:, torch.randperm(hue[0].numel(), generator=torch.Generator().manual_seed(0))]
     turn = hue - before
     return {
+        "palette_source": palette_distance(source, target),
+        "palette_output": palette_distance(output, target),
         "emd_source": hue_emd(before, wanted),
         "emd_output": hue_emd(hue, wanted),
-        "chroma_emd_source": hue_emd(before, wanted, weights, target_weights),
+        "chroma_emd_source": hue_emd(before, wanted, own, target_weights),
         "chroma_emd_output": hue_emd(hue, wanted, weights, target_weights),
         "relative_mi": relative_mi(before, hue),
         "relative_mi_floor": relative_mi(before, shuffled.view_as(hue)),
         "relative_mi_ceiling": relative_mi(before, before),
-        "incoherence_source": incoherence(before, weights),
+        "incoherence_source": incoherence(before, own),
         "incoherence_output": incoherence(hue, weights),
-        "rotation": ((turn - turn.round()).abs() * weights).sum((1, 2)) / weights.sum((1, 2)).clamp_min(1e-6),
-        "spread_output": _spread(hue_point(source, turn), weights),
+        "parting": _parting(source, output),
+        "light": change_of_light(source, output),
+        "rotation": ((turn - turn.round()).abs() * own).sum((1, 2)) / own.sum((1, 2)).clamp_min(1e-6),
+        "spread_output": _spread(hue_point(output), weights),
         "spread_target": _spread(hue_point(target), target_weights),
     }
+
+
+def _parting(source: Tensor, output: Tensor) -> Tensor:
+    weights = torch.minimum(chroma(source), chroma(output))
+    arrays = (x.double().cpu().numpy() for x in (source[:, 0], output[:, 0], weights, hsv_to_rgb(source)))
+    rows = zip(*arrays, strict=True)
+    return torch.tensor([parting(before, after, weight, surfaces(rgb)) for before, after, weight, rgb in rows])
 
 
 def _spread(points: Tensor, weights: Tensor) -> Tensor:
@@ -115,11 +172,13 @@ def warnings(figures: dict[str, float]) -> list[str]:
 
 
 def summary(figures: dict[str, float]) -> str:
-    """One line: EMD ratio, incoherence ratio, relative MI."""
+    """One line: palette distance, EMD and incoherence as ratios, relative MI, realism."""
     f = figures
+    real = f"; KID {f['kid']:.0f}, AUC {f['auc']:.2f}" if "kid" in f else ""
     return (
+        f"palette distance {f['palette_output']:.4f} of {f['palette_source']:.4f}, undone {f['undone']:.0%}; "
         f"EMD to the target {f['emd_output']:.3f}, {f['emd_output'] / max(f['emd_source'], 1e-9):.2f} of the source's; "
         f"hue incoherence {f['incoherence_output']:.4f}, "
         f"{f['incoherence_output'] / max(f['incoherence_source'], 1e-9):.2f} of the source's; "
-        f"relative MI of source and output {f['relative_mi']:.2f} (chance {f['relative_mi_floor']:.2f})"
+        f"relative MI of source and output {f['relative_mi']:.2f} (chance {f['relative_mi_floor']:.2f}){real}"
     )

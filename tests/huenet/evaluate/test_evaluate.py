@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from commands import refusal, status
 from PIL import Image
 from runs import make_pictures, make_run
 
+from huenet import realism
 from huenet.data import loading as data
 from huenet.evaluate import run as evaluate
 from huenet.evaluate import tables
 from huenet.evaluate.folder import read_pairs, read_rows
-from huenet.evaluate.measures import METHODS
+from huenet.evaluate.measures import FRONTIER, METHODS
+from huenet.evaluate.summary import summarize
+from huenet.images.read import read_square
 from huenet.model import checkpoint
 from huenet.model.checkpoint import MODEL
 
@@ -207,8 +211,65 @@ def test_the_next_command_is_one_that_works(done, folder, run, capsys):
 
 
 def test_every_pair_has_the_same_methods(done):
-    methods = {"target", *METHODS} - {"without_mi"}  # no ablation was given
+    methods = {"target", *METHODS, *chain.from_iterable(FRONTIER.values())} - {"without_mi"}  # no ablation was given
     assert [set(row) for row in read_rows(done).values()] == [methods] * 4
+
+
+# Realism
+
+
+@pytest.fixture
+def judge(monkeypatch):
+    """Eyes that see the mean colour of a picture, and are content with few; how many pictures they looked at."""
+    looked = []
+
+    def features(pictures, device="cpu"):
+        pictures = list(pictures)
+        looked.append(len(pictures))
+        return np.stack([np.asarray(picture, float).mean((1, 2)) for picture in pictures])
+
+    monkeypatch.setattr(realism, "features", features)
+    monkeypatch.setattr(realism, "LEAST_REAL", 4)
+    monkeypatch.setattr(evaluate, "LEAST_PAIRS", 3)
+    return looked
+
+
+def test_realism_is_that_of_the_results_beside_photographs_of_no_pair(folder, run, judge, monkeypatch):
+    kept = []
+    monkeypatch.setattr(evaluate, "summarize", lambda *given: kept.append(given) or summarize(*given))
+    arguments = {"pairs": 4, "workers": 1, "out": run / "judged"}
+    results = evaluate.evaluate(run, str(folder), **arguments)
+    used = {name for pair in read_pairs(run / "judged" / "pairs.csv") for name in pair}
+    others = sorted(path.name for path in folder.glob("*.png") if path.name not in used)
+    assert results["photographs"] == len(others) >= 4
+    assert results["realism"] is None
+    rows, sources, judged = kept[0]
+    assert sources == [source for source, _ in read_pairs(run / "judged" / "pairs.csv")]
+    shown = sorted(read_square(folder / name, 32).mean((0, 1)).tolist() for name in others)
+    np.testing.assert_allclose(sorted(judged.photographs.tolist()), shown)
+    assert list(judged.results) == [name for name in rows[0] if name != "target"]
+    own = np.stack([read_square(folder / source, 32).mean((0, 1)) for source in sources])
+    np.testing.assert_allclose(judged.results["identity"], own, rtol=1e-3)
+    assert results["methods"]["identity"]["auc"]["mean"] == 0.5
+    assert np.isfinite(results["methods"]["huenet"]["kid"]["mean"])
+
+    judge.clear()
+    again = evaluate.evaluate(run, str(folder), **arguments)
+    assert judge == [len(others)]  # no result was made again
+    assert again == results
+    (run / "judged" / "seen" / "000002.npy").write_bytes(b"cut")
+    assert evaluate.evaluate(run, str(folder), **arguments) == results
+    assert len(judge) == 3
+
+
+def test_without_the_extra_one_line_says_so_and_the_other_figures_come(folder, run, judge, monkeypatch, capsys):
+    monkeypatch.setattr(realism, "missing", lambda: realism.MISSING)
+    assert command(run, "--data", folder, "--pairs", 4, "--workers", 1) == 0
+    told = capsys.readouterr().out
+    assert told.count("pip install 'diffhist[realism]'") == 1
+    assert "KID" not in told.splitlines()[0]
+    assert judge == []
+    assert not (run / "evaluation" / "seen").exists()
 
 
 # Mistakes
@@ -299,7 +360,7 @@ def test_wrong_input_gets_one_line(folder, run, tmp_path, capsys):
         ([tmp_path / "nowhere", "--data", folder], "no such folder"),
         ([run, "--data", tmp_path / "nowhere"], "no such folder"),
         ([run, "--data", tmp_path / "empty"], "0 readable images"),
-        ([run, "--data", text], "could not be read"),
+        ([run, "--data", text], "1 left out (note.png"),
         ([run, "--data", folder, "--pairs", 0], "--pairs must be at least 1"),
         ([run, "--data", folder, "--pairs", tmp_path / "none.csv"], "No such file"),
         ([run, "--data", folder, "--pairs", headless], "source,target"),

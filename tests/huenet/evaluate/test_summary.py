@@ -1,4 +1,4 @@
-"""Statistics over pairs: intervals, comparisons and the verdict."""
+"""Statistics over pairs: intervals, the frontier of what needs no training, and the verdict."""
 
 import numpy as np
 import pytest
@@ -9,187 +9,182 @@ pytest.importorskip("skimage")
 import torch
 from scipy import stats
 
-from huenet.evaluate.measures import FIGURES, METHODS
-from huenet.evaluate.summary import (
-    AXES,
-    CURVES,
-    LEAST_PAIRS,
-    RIVALS,
-    against,
-    intervals,
-    past_curve,
-    summarize,
-    verdict,
-)
+from huenet.evaluate.measures import DIAL, FIGURES, FRONTIER
+from huenet.evaluate.summary import DRAWS, KEPT, LEAST_PAIRS, Judged, conclude, draw, summarize, verdict
 
 torch.set_num_threads(1)
+POINTS = [name for names in FRONTIER.values() for name in names]
+
+
+def rows_of(values, names=("huenet", "identity")):
+    """Pairs in which every figure of every method is the pair's value."""
+    return [{name: dict.fromkeys(FIGURES, float(value)) for name in (*names, *POINTS)} for value in values]
+
+
+# Intervals
 
 
 def test_intervals_are_scipys_bootstrap(rng):
-    values = rng.gamma(2, size=(60, 2))
-    mean, low, high = intervals(values)
-    np.testing.assert_allclose(mean, values.mean(axis=0))
-    for i in range(2):
-        expected = stats.bootstrap((values[:, i],), np.mean, method="percentile", n_resamples=20000, rng=rng)
-        spread = expected.confidence_interval.high - expected.confidence_interval.low
-        assert low[i] == pytest.approx(expected.confidence_interval.low, abs=0.05 * spread)
-        assert high[i] == pytest.approx(expected.confidence_interval.high, abs=0.05 * spread)
+    values = rng.gamma(2, size=60)
+    found = summarize(rows_of(values), [str(i) for i in range(60)])["methods"]["huenet"]["light"]
+    expected = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20000, rng=rng).confidence_interval
+    spread = expected.high - expected.low
+    assert found["mean"] == pytest.approx(values.mean())
+    assert found["low"] == pytest.approx(expected.low, abs=0.06 * spread)
+    assert found["high"] == pytest.approx(expected.high, abs=0.06 * spread)
 
 
-def test_one_pair_has_an_interval_without_width():
-    np.testing.assert_array_equal(intervals(np.array([[0.25, 1.0]])), [[0.25, 1.0]] * 3)
+def test_pairs_of_one_source_are_drawn_together(rng):
+    """Every source three times with the same value: no more is known than from once."""
+    values, sources = rng.random(30), [f"{i}" for i in range(30)]
+    once = summarize(rows_of(values), sources)["methods"]["huenet"]["light"]
+    thrice = summarize(rows_of(np.tile(values, 3)), sources * 3)["methods"]["huenet"]["light"]
+    assert thrice == pytest.approx(once)
 
 
-def rows_of(count=40, seed=0, **methods):
-    """Pairs in which every figure of a method is 0.5 plus its own shift plus noise that all methods share."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for _ in range(count):
-        common = rng.normal(0, 0.05, len(FIGURES))
-        row = {"target": {"mi_hard": 0.05, "mi_soft": 0.03, "floor_hard": 0.04, "floor_soft": 0.02}}
-        for name, shift in methods.items():
-            small = rng.normal(0, 0.005, len(FIGURES))
-            row[name] = {key: 0.5 + shift.get(key, 0) + a + b for key, a, b in zip(FIGURES, common, small, strict=True)}
-        rows.append(row)
-    return rows
-
-
-def test_wins_and_differences_are_those_of_the_pairs():
-    rows = [
-        {"huenet": dict.fromkeys(FIGURES, a), "identity": dict.fromkeys(FIGURES, b)}
-        for a, b in ((0.1, 0.2), (0.3, 0.3), (0.5, 0.2), (0.1, 0.4))
-    ]
-    found = summarize(rows)["against"]["identity"]
-    assert found["emd_hard"]["wins"] == pytest.approx((1 + 0.5 + 0 + 1) / 4)  # less is better
-    assert found["mi_hard"]["wins"] == pytest.approx((0 + 0.5 + 1 + 0) / 4)  # more is better
+def test_differences_are_those_of_the_pairs():
+    rows = rows_of([0.1, 0.3, 0.5, 0.1])
+    for row, value in zip(rows, (0.2, 0.3, 0.2, 0.4), strict=True):
+        row["identity"] = dict.fromkeys(FIGURES, value)
+    found = summarize(rows, ["a", "b", "c", "d"])["against"]["identity"]
     assert found["emd_hard"]["mean"] == pytest.approx(np.mean([-0.1, 0, 0.3, -0.3]))
     assert "floor_hard" not in found
 
 
-CLOSER = {"emd_hard": -0.2, "chroma_emd": -0.2}
+def test_one_pair_has_an_interval_without_width():
+    found = summarize(rows_of([0.25]), ["a"])["methods"]["huenet"]["palette"]
+    assert found == {"mean": 0.25, "low": 0.25, "high": 0.25}
+
+
+# The frontier
+
+
+CURVES = {  # palette distance and any other figure, at the strengths of each width
+    8: [(0.016, 0.3), (0.012, 0.5), (0.008, 0.8), (0.002, 2.0)],
+    16: [(0.017, 0.2), (0.014, 0.4), (0.010, 0.6), (0.004, 1.2)],
+    32: [(0.018, 0.1), (0.016, 0.3), (0.013, 0.5), (0.008, 0.7)],
+    64: [(0.019, 0.1), (0.018, 0.2), (0.017, 0.3), (0.015, 0.9)],
+}
+
+
+def drawn_with(noise=0.0, dial=(), **own):
+    """Draws in which what needs no training lies on `CURVES`, and the network at `own`, all with noise of their own."""
+    rng = np.random.default_rng(0)
+
+    def value(mean, size=1.0):
+        return mean + noise * size * np.concatenate([[0], rng.normal(size=DRAWS)])
+
+    def method(palette, other):
+        return {"palette": value(palette, 1e-3), **{key: value(other) for key in ("kid", "auc", *KEPT)}}
+
+    drawn = {"identity": method(0.02, 0.0)}
+    for width, names in FRONTIER.items():
+        drawn |= {name: method(*point) for name, point in zip(names, CURVES[width], strict=True)}
+    for name in dial or ("huenet",):
+        drawn[name] = {
+            **method(0.01, 0.6),
+            **{key: value(v, 1e-3 if key == "palette" else 1) for key, v in own.items()},
+        }
+    drawn.setdefault("huenet", drawn[list(drawn)[-1]])
+    return drawn
+
+
+@pytest.mark.parametrize("palette", [0.002, 0.003, 0.0075, 0.010, 0.0145, 0.0185, 0.02])
+def test_the_frontier_is_the_lowest_line_at_the_networks_palette_distance(palette):
+    found = conclude(drawn_with(palette=palette))["frontier"]["huenet"]
+    lines = []
+    for curve in CURVES.values():
+        x, y = zip(*[(0.02, 0.0), *curve], strict=True)
+        if x[-1] <= palette:
+            lines.append(np.interp(palette, x[::-1], y[::-1]))
+    assert found["kid"]["best"] == pytest.approx(min(lines))
+    assert found["palette"]["own"] == palette
+
+
+@pytest.mark.parametrize(("palette", "best"), [(0.001, 2.0), (0.03, 0.0)])
+def test_beyond_the_frontiers_ends_it_is_its_end(palette, best):
+    assert conclude(drawn_with(palette=palette))["frontier"]["huenet"]["kid"]["best"] == pytest.approx(best)
+
+
+def test_a_network_is_compared_on_the_draws_of_the_frontier():
+    """What pairs have in common moves both alike, and is no doubt about their difference."""
+    drawn = drawn_with(kid=0.5)
+    common = np.concatenate([[0], np.random.default_rng(1).normal(0, 5, DRAWS)])
+    for method in drawn.values():
+        method["kid"] = method["kid"] + common
+    found = conclude(drawn)["frontier"]["huenet"]["kid"]
+    assert found["low"] == pytest.approx(-0.1)
+    assert found["high"] == pytest.approx(-0.1)
+
+
+# The verdict
+
+
+def concluded(drawn, pairs=100, **more):
+    return {"pairs": pairs, **conclude(drawn), **more}
 
 
 @pytest.mark.parametrize(
-    ("kind", "shifts"),
+    ("kind", "own"),
     [
-        ("behind", {"huenet": CLOSER, "smooth8": {**CLOSER, "incoherence": -0.1}}),
-        ("behind", {"huenet": CLOSER, "reinhard": {"emd_hard": -0.3, "chroma_emd": -0.2}}),
-        ("behind", {"huenet": CLOSER, "smooth8": {**CLOSER, "mi_hard": 0.1}, "chroma8": {"emd_hard": 0.1}}),
-        ("behind", {"huenet": CLOSER, "chroma32": {**CLOSER, "incoherence": -0.1}, "chroma4": {"mi_hard": -0.2}}),
-        ("ahead", {"huenet": CLOSER, "chroma32": {**CLOSER, "mi_hard": -0.2}, "reinhard": {**CLOSER, "mi_hard": -0.2}}),
-        # past another smoothed transport, but not past the one that it starts from
-        ("mixed", {"huenet": CLOSER, "chroma8": {**CLOSER, "mi_hard": -0.2}, "chroma32": CLOSER}),
-        ("mixed", {"huenet": CLOSER, "chroma8": {"emd_hard": -0.3, "chroma_emd": -0.1}, "reinhard": {}}),
-        ("mixed", {"huenet": CLOSER, "chroma8": {**CLOSER, "mi_hard": -0.2, "incoherence": -0.2}}),
-        ("mixed", {"huenet": CLOSER, "smooth8": {"emd_hard": -0.3, "chroma_emd": -0.1}}),
-        ("mixed", {"huenet": {"emd_hard": -0.2, "chroma_emd": 0.1}, "smooth8": {"emd_hard": -0.3, "chroma_emd": 0.2}}),
-        ("mixed", {"huenet": {"emd_hard": 0.1, "chroma_emd": -0.2}, "smooth8": {"emd_hard": 0.05}}),
-        ("idle", {"huenet": {"emd_hard": 0.001, "chroma_emd": 0.001}, "smooth8": {"emd_hard": 0.1}}),
-        ("idle", {"huenet": {"emd_hard": 0.1, "chroma_emd": 0.1}}),
+        ("ahead", {"kid": 0.4, "auc": 0.4}),
+        ("ahead", {"kid": 0.4, "auc": 0.4, "undone": 0.62}),  # not reliably worse
+        ("mixed", {"kid": 0.4, "auc": 0.4, "parting": 0.8}),
+        ("behind", {"kid": 0.4, "auc": 0.6}),  # real by one figure alone
+        ("behind", {"kid": 0.58, "auc": 0.58}),  # not reliably
+        ("behind", {"kid": 0.9, "auc": 0.9, "undone": 0.1}),
+        ("idle", {"palette": 0.02, "kid": 0.0, "auc": 0.0}),
     ],
 )
-def test_the_verdict_follows_the_figures(kind, shifts):
-    found = verdict(summarize(rows_of(identity={"mi_hard": 0.2, "incoherence": -0.15}, **shifts)))
+def test_the_verdict_follows_the_rule(kind, own):
+    found = verdict(concluded(drawn_with(0.02, **own)))
     assert found.kind == kind
-    phrases = {"smooth8": "plain transport smoothed over 8 bins", "chroma32": "chroma transport smoothed over 32 bins"}
-    named = {name for name in shifts if phrases.get(name, METHODS[name]).lower() in found.text.lower()}
-    if kind == "behind":
-        assert named == {"smooth8", "chroma32", "reinhard"} & set(shifts)
-        assert "training does not pay" in found.text
-    if kind == "ahead":
-        assert named == {"chroma32", "reinhard"}
-    if kind == "mixed":
-        assert named == {"reinhard"} & set(shifts)
+    assert ("parting" in found.text) == (kind in ("ahead", "mixed"))
 
 
-@pytest.mark.parametrize(("mi", "kind"), [(0.0, "behind"), (-0.4, "ahead")])
-def test_a_network_that_descent_on_the_pair_does_as_well_without_training_is_not_ahead(mi, kind):
-    """Both are better than the transport that they start from; what tells them apart is relative MI."""
-    shifts = {"huenet": CLOSER, "chroma32": {"mi_hard": -0.3}, "optimize": {**CLOSER, "mi_hard": mi + 0.1}}
-    found = verdict(summarize(rows_of(identity={"mi_hard": 0.2}, **shifts)))
-    assert found.kind == kind
-    assert METHODS["optimize"] in found.text.lower()
+def test_one_good_setting_of_the_dial_is_enough_and_is_named():
+    names = [f"huenet@{c:g}" for c in DIAL]
+    drawn = drawn_with(0.02, names, kid=0.4, auc=0.4)
+    for name in names[1:]:
+        drawn[name] = {**drawn[name], "auc": drawn[name]["auc"] + 0.5}
+    found = verdict(concluded(drawn))
+    assert found.kind == "ahead"
+    assert "At closeness 0 it is" in found.text
+    drawn[names[0]] = {**drawn[names[0]], "incoherence": drawn[names[0]]["incoherence"] + 0.5}
+    assert verdict(concluded(drawn)).kind == "mixed"
+    assert "At no setting" in verdict(concluded(drawn_with(0.02, names, kid=0.9))).text
 
 
 def test_the_verdict_is_two_sentences_that_hold_the_figures():
-    results = summarize(rows_of(identity={}, huenet=CLOSER, smooth8=CLOSER))
+    results = concluded(drawn_with(0.02, kid=0.4, auc=0.4))
     text = verdict(results).text
     assert text.count(". ") == 1
     assert text.endswith(".")
-    for name in ("identity", "huenet"):
-        assert f"{results['methods'][name]['emd_hard']['mean']:.3f}" in text
+    assert "from 0.0200 to 0.0100" in text
+    assert "KID 0 against 1, AUC 0.400 against 0.600" in text
 
 
-def test_too_few_pairs_decide_nothing():
-    assert verdict(summarize(rows_of(LEAST_PAIRS - 1, identity={}, huenet=CLOSER))).kind == "few"
-    assert verdict(summarize(rows_of(LEAST_PAIRS, identity={}, huenet=CLOSER))).kind != "few"
+def test_too_few_pairs_or_no_realism_decide_nothing():
+    drawn = drawn_with(0.02, kid=0.4, auc=0.4)
+    assert verdict(concluded(drawn, LEAST_PAIRS - 1)).kind == "few"
+    for method in drawn.values():
+        del method["kid"], method["auc"]
+    found = verdict(concluded(drawn, realism="Realism is not measured: do this"))
+    assert found.kind == "unknown"
+    assert found.text.endswith("do this")
 
 
-def test_the_axes_of_the_verdict_are_figures_with_a_better_end():
-    assert all(FIGURES[key][1] for key in AXES)
-
-
-def test_chance_alone_gives_no_verdict():
-    """Methods that differ by noise alone: hardly any evaluation may find one of them better or worse."""
-    names = {name: {} for name in ("identity", "huenet", *RIVALS)}
-    found = []
-    for seed in range(40):
-        rows = rows_of(30, seed, **names)
-        found.append({name: against(rows, name) for name in RIVALS})
-    sure, plain = (
-        np.mean([any(one[r][k][low] > 0 or one[r][k][high] < 0 for r in RIVALS for k in AXES) for one in found])
-        for low, high in (("sure_low", "sure_high"), ("low", "high"))
-    )
-    assert sure <= 0.1
-    assert plain > 0.5  # each interval by itself
-
-
-def test_the_verdict_names_the_widths_of_a_family_together():
-    closer = {**CLOSER, "incoherence": -0.1}
-    rivals = {"smooth4": closer, "chroma8": closer, "chroma16": closer, "chroma64": closer, "linear": closer}
-    text = verdict(summarize(rows_of(identity={}, huenet=CLOSER, **rivals))).text
-    plain, chroma = "plain transport smoothed over 4 bins", "chroma transport smoothed over 8, 16 and 64 bins"
-    assert f"Exact linear transport, {plain} and {chroma}, which need no training, are each better" in text
-
-
-def curve_rows(distance, incoherence, widths=((0.1, 0.05), (0.2, 0.03), (0.3, 0.02), (0.4, 0.02), (0.5, 0.01))):
-    """Pairs whose smoothed transports lie at `widths`; the network's figures are given pair by pair."""
-    figures = dict.fromkeys(FIGURES, 0.5)
-    rows = []
-    for x, y in zip(distance, incoherence, strict=True):
-        row = {
-            name: {**figures, key: at[0], "incoherence": at[1]}
-            for key in CURVES
-            for name, at in zip(CURVES[key], widths, strict=True)
-        }
-        rows.append({**row, "huenet": {**figures, "emd_hard": x, "chroma_emd": x, "incoherence": y}})
-    return rows
-
-
-@pytest.mark.parametrize("key", CURVES)
-def test_past_the_curve_is_the_height_above_the_line_between_two_widths(key, rng):
-    noise = rng.normal(0, 0.01, 30)
-    noise -= noise.mean()
-    found = past_curve(curve_rows(np.full(30, 0.175), 0.03 + noise), key)
-    assert found["curve"] == pytest.approx(0.03 + 0.02 / 4)
-    assert found["mean"] == pytest.approx(-0.005)
-    spread = np.std(noise) / np.sqrt(30)  # the curve itself does not vary here
-    assert found["low"] == pytest.approx(-0.005 - 1.96 * spread, abs=0.15 * spread)
-    assert found["high"] == pytest.approx(-0.005 + 1.96 * spread, abs=0.15 * spread)
-    # distances whose mean alone is on the line
-    assert past_curve(curve_rows([0.05, 0.30], [0.03, 0.03]), key)["curve"] == pytest.approx(0.035)
-
-
-def test_past_the_curve_is_not_said_beyond_its_ends_or_without_it():
-    for distance in (0.09, 0.51):
-        assert past_curve(curve_rows([distance] * 3, [0.03] * 3), "emd_hard") is None
-    rows = curve_rows([0.2] * 3, [0.03] * 3)
-    for row in rows:
-        del row["smooth16"]
-    assert past_curve(rows, "emd_hard") is None
-    assert past_curve(rows, "chroma_emd") is not None
-
-
-def test_past_the_curve_an_order_of_distances_other_than_that_of_the_widths_is_none_the_worse():
-    widths = ((0.5, 0.01), (0.2, 0.03), (0.3, 0.02), (0.4, 0.02), (0.1, 0.05))
-    assert past_curve(curve_rows([0.175], [0.03], widths), "emd_hard")["curve"] == pytest.approx(0.035)
+def test_chance_alone_is_no_reason_to_train():
+    """Methods that differ by noise alone, the network among them."""
+    kinds = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        names = ("identity", "huenet", *POINTS)
+        rows = []
+        for _ in range(30):
+            row = {name: dict.fromkeys(FIGURES, 0.01 + rng.normal(0, 1e-3)) for name in names}
+            rows.append({**row, "identity": dict.fromkeys(FIGURES, 0.02)})
+        judged = Judged(rng.normal(size=(40, 6)), {name: rng.normal(size=(30, 6)) for name in names})
+        sources = [str(i) for i in range(30)]
+        kinds.append(verdict({"pairs": 30, **conclude(draw(rows, sources, judged))}).kind)
+    assert kinds.count("ahead") <= 1

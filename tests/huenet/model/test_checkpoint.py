@@ -67,6 +67,13 @@ def test_a_wrong_bit_is_found(tmp_path, where):
         checkpoint.load(path)
 
 
+def test_the_same_weights_are_the_same_file(tmp_path):
+    tensors = {name: torch.ones(3) for name in "abcdef"}
+    for number in range(8):
+        checkpoint.save(tmp_path / f"{number}.safetensors", tensors, {"step": 1})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_a_file_without_a_checksum_is_read(tmp_path):
     save_file({"a": torch.ones(3)}, tmp_path / "c.safetensors", {"meta": '{"step": 1}'})
     assert checkpoint.load(tmp_path / "c.safetensors")[1] == {"step": 1}

@@ -1,7 +1,9 @@
 """Sections of the report, each from figures and pictures that are made up for it."""
 
 import base64
+import dataclasses
 import io
+import itertools
 import re
 
 import numpy as np
@@ -12,9 +14,9 @@ pytest.importorskip("skimage")
 
 from PIL import Image
 
-from huenet.color import rgb_to_hsv
+from huenet.color import lightness, rgb_to_hsv
 from huenet.config import from_preset
-from huenet.evaluate.measures import FIGURES
+from huenet.evaluate.measures import DIAL, FIGURES, FRONTIER, STRENGTHS, WIDTHS
 from huenet.evaluate.summary import summarize
 from huenet.report import pictures, sections
 from huenet.report.sections import render
@@ -36,9 +38,8 @@ def pixels(picture):
     return decoded(picture.src.partition("base64,")[2])
 
 
-def hue_and_value(pixels):
-    hsv = rgb_to_hsv(pixels / 255.0, axis=-1)
-    return np.median(hsv[..., 0]), np.median(hsv[..., 2])
+def median_hue(pixels):
+    return np.median(rgb_to_hsv(pixels / 255.0, axis=-1)[..., 0])
 
 
 @pytest.fixture
@@ -50,15 +51,16 @@ def evidence(monkeypatch, rng):
     rows = []
     for i in range(25):
         row = {}
-        for name, shift in (("huenet", 0), ("identity", 0), ("smooth8", -0.2), ("reinhard", 0.2)):
+        for name in ("huenet", "identity", "reinhard", *itertools.chain.from_iterable(FRONTIER.values())):
+            shift = {"chroma8": -0.2, "reinhard": 0.2}.get(name, 0)
             row[name] = {key: 0.5 + shift + rng.normal(0, 0.001) for key in FIGURES}
-        row["huenet"] |= {"emd_hard": 0.5 + 0.001 * (i * 7 % 25), "incoherence": 0.5 + 0.001 * (i * 3 % 25)}
-        row["identity"]["incoherence"] = 0.4
+        row["huenet"] |= {"palette": 0.5 + 0.001 * (i * 7 % 25), "parting": 0.5 + 0.001 * (i * 3 % 25)}
         row["target"] = {key: 0.1 for key in FIGURES if key.startswith(("mi", "floor"))}
         rows.append(row)
     results = {"run": "runs/mine", "ablation": None, "origin": "here", "size": 32, "trained_on": 0, "folder": "there"}
+    results |= {"realism": "Realism is not measured.", "photographs": 0}
     return sections.Evidence(
-        results={**results, **summarize(rows)},
+        results={**results, **summarize(rows, NAMES)},
         pairs=[(NAMES[i], NAMES[(i + 1) % 25]) for i in range(25)],
         rows=rows,
         config=from_preset("default", size=32, width=4),
@@ -70,11 +72,36 @@ def evidence(monkeypatch, rng):
 
 def test_marks_say_who_is_reliably_better(evidence):
     rows = re.findall(r"<tr.*?</tr>", render(sections.baselines, evidence))
-    # EMD, chroma EMD, relative MI, incoherence, SSIM, L*: less is better in all but two
+    # palette distance, undone, parting, incoherence, light, EMD, relative MI: more is better in the last
     marks = {re.search("<td>([^<]+)", row)[1]: re.findall("span class=(up|down)", row) for row in rows[1:]}
-    assert marks["plain transport, smooth 8"] == ["up", "up", "down", "up", "down", "up"]
-    assert marks["Reinhard"] == ["down", "down", "up", "down", "up", "down"]
+    assert marks["chroma transport, smooth 8"] == ["up"] * 6 + ["down"]
+    assert marks["Reinhard"] == ["down"] * 5 + ["up"]
     assert marks["Hue-Net (this run)"] == []
+    assert re.findall("<tr class=own>.*?<td>([^<]+)", "".join(rows)) == ["Hue-Net (this run)"]
+
+
+def test_the_frontier_is_drawn_from_the_source_to_full_strength(evidence):
+    html = render(sections.frontier, evidence)
+    drawn = re.findall(r'<svg[^>]+aria-label="(\w+) against palette distance"[^>]*>(.*?)</svg>', html, re.DOTALL)
+    assert [name for name, _ in drawn] == ["undone", "parting", "incoherence"]  # realism was not measured
+    for _, chart in drawn:
+        names = re.findall(r'<text style="[^"]*font-size: 10px[^>]*>([^<]+)</text>', chart)
+        assert names == ["Hue-Net", *(f"smooth {width}" for width in WIDTHS), "source"]
+        curves = re.findall(r'<path d="([^"]+)"[^>]*style="fill: none; stroke: var\(--c\)', chart)
+        corners = [len(re.findall("[ML]", curve)) for curve in curves]
+        assert [n for n in corners if n > 2] == [1 + len(STRENGTHS)] * len(WIDTHS)  # without lines from names to points
+
+
+def test_the_settings_of_a_dial_are_a_curve_of_their_own(evidence):
+    results, dial = evidence.results, [f"huenet@{c:g}" for c in DIAL]
+    methods = results["methods"] | dict.fromkeys(dial, results["methods"]["huenet"])
+    points = dict.fromkeys(dial, results["frontier"]["huenet"])
+    turned = dataclasses.replace(evidence, results={**results, "methods": methods, "frontier": points})
+    html = render(sections.frontier, turned)
+    names = re.findall(r'<text style="[^"]*font-size: 10px[^>]*>([^<]+)</text>', html.partition("</svg>")[0])
+    assert names[: len(DIAL)] == [f"{c:g}" for c in DIAL]
+    assert "five settings" in html
+    assert render(sections.baselines, turned).count("class=own") == len(DIAL) + 1
 
 
 def test_the_matrix_has_a_row_for_each_source_and_a_column_for_each_target(evidence):
@@ -84,24 +111,24 @@ def test_the_matrix_has_a_row_for_each_source_and_a_column_for_each_target(evide
     for source in NAMES[:5]:
         labels += [f"source {source}", *(f"{source} with {target}" for target in NAMES[1:6])]
     assert list(found) == labels
-    hue, value = hue_and_value(found["3.png with 5.png"])
-    assert hue == pytest.approx(5 / 40 + 1 / 12, abs=0.01)
-    assert value == pytest.approx(0.4 + 3 / 50, abs=0.02)
+    assert median_hue(found["3.png with 5.png"]) == pytest.approx(5 / 40 + 1 / 12, abs=0.01)
+    light = lightness(found["3.png with 5.png"] / 255, axis=-1) - lightness(found["source 3.png"] / 255, axis=-1)
+    assert np.abs(light).mean() < 1.5
 
 
 def test_a_picture_with_itself_shows_what_the_network_turns(evidence):
     html = render(sections.itself, evidence)
     assert re.findall(r"hue turned by ([\d.]+)°", html) == ["30.0"] * 6
     found = shown(html)
-    assert hue_and_value(found["4.png"])[0] == pytest.approx(0.1, abs=0.01)
-    assert hue_and_value(found["4.png with itself"])[0] == pytest.approx(0.1 + 1 / 12, abs=0.01)
+    assert median_hue(found["4.png"]) == pytest.approx(0.1, abs=0.01)
+    assert median_hue(found["4.png with itself"]) == pytest.approx(0.1 + 1 / 12, abs=0.01)
 
 
 def test_the_worst_pairs_are_the_worst(evidence):
     named = [int(i) for i in re.findall(r"<figcaption>(\d+).png with", render(sections.worst, evidence))]
     far = sorted(range(25), key=lambda i: -(i * 7 % 25))[:5]
-    rough = [i for i in sorted(range(25), key=lambda i: -(i * 3 % 25)) if i not in far][:5]
-    assert named == [*far, *rough]
+    parted = [i for i in sorted(range(25), key=lambda i: -(i * 3 % 25)) if i not in far][:5]
+    assert named == [*far, *parted]
 
 
 def test_a_joint_histogram_has_the_source_across_and_the_other_up():

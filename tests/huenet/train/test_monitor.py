@@ -5,7 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from huenet import realism
 from huenet.color import presence
+from huenet.config import from_preset
+from huenet.metrics import palette_distance
 from huenet.train.monitor import Monitor
 from huenet.train.processes import Processes
 from huenet.train.validation import ValidationSet, validate, warnings
@@ -72,9 +75,9 @@ def test_a_collapse_is_warned_of():
 class Answer(nn.Module):
     """A network that always gives the same kind of answer."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, preset="paper"):
         super().__init__()
-        self.forward = answer
+        self.forward, self.config = answer, from_preset(preset)
 
 
 def logits(real, fake):
@@ -142,3 +145,37 @@ def test_no_pair_is_counted_twice(pictures, wanted, pairs):
     distinct = set(zip(found.source.tolist(), found.target.tolist(), strict=True))
     assert len(found) == len(distinct) == pairs
     assert all(source != target for source, target in distinct)
+
+
+def test_the_default_network_is_measured_in_the_light_of_the_source():
+    """A quarter turn at a fixed V changes the light; with the light kept it does not."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, 3, 16, 16), dtype=np.uint8)
+    pairs = ValidationSet(images, 4, 0, "cpu")
+    kept, moved = (
+        validate(Answer(lambda s, t: (s[:, 0] + 0.25) % 1, preset), None, pairs) for preset in ("default", "paper")
+    )
+    assert kept["light"] < 1
+    assert moved["light"] > 5
+    assert kept["parting"] == pytest.approx(0, abs=1e-5)
+    source, target = next(pairs.batches(4))
+    turned = source.clone()
+    turned[:, 0] = (source[:, 0] + 0.25) % 1
+    assert moved["palette_output"] == pytest.approx(palette_distance(turned, target).mean().item(), rel=1e-4)
+    assert moved["palette_source"] == pytest.approx(palette_distance(source, target).mean().item(), rel=1e-4)
+
+
+def test_realism_is_measured_where_there_is_enough_to_measure_it_by(monkeypatch):
+    """The judge's eyes are replaced by the mean colour of a picture."""
+    monkeypatch.setattr(realism, "features", lambda pictures, device: np.asarray(pictures, float).mean((2, 3)))
+    rng = np.random.default_rng(0)
+    images = (rng.random((70, 3, 16, 16)) * np.reshape([255, 120, 60], (3, 1, 1))).astype(np.uint8)
+    for photographs, count in ((images[:30], 4), ((), 40)):
+        few = ValidationSet(images, count, 0, "cpu", photographs)
+        assert "kid" not in validate(Answer(lambda s, t: s[:, 0]), None, few)
+    pairs = ValidationSet(images[30:], 40, 0, "cpu", images[:30])
+    same = validate(Answer(lambda s, t: s[:, 0]), None, pairs)
+    turned = validate(Answer(lambda s, t: (s[:, 0] + 0.4) % 1), None, pairs)
+    assert same["auc"] == 0.5
+    assert turned["auc"] > 0.95
+    assert turned["kid"] > 10 * abs(same["kid"])
