@@ -25,6 +25,7 @@ import torch
 from tqdm import tqdm
 
 from huenet import realism
+from huenet._memory import ran_out
 from huenet._parser import Parser
 from huenet.color import hsv_to_rgb, rgb_to_hsv
 from huenet.config import Config, ConfigError
@@ -50,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = evaluate(**options)
     except (CheckpointError, ConfigError, DataError, EvaluationError, FloatingPointError) as error:
         parser.error(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        parser.error("more memory is needed than there is; fewer --workers take less")
     except KeyboardInterrupt:
         parser.exit(130, "stopped; the same command goes on from here\n")
     print(f"{tables.text(results)}\n\n{results['verdict']['text']}")

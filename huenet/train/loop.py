@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from huenet import realism
+from huenet._memory import ran_out
 from huenet.config import Config, ConfigError, arguments, describe, from_preset
 from huenet.data import loading as data
 from huenet.data.batches import Pictures
@@ -81,7 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         advice = "free some space, and go on" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "go on"
         print(f"huenet.train: {error.strerror or error}{where}; {advice} with --resume", file=sys.stderr)
         return 2
-    except torch.OutOfMemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
         print(
             f"huenet.train: the memory of {processes.device} does not hold a batch of {config.batch_size}; "
             "give --accumulate 2 or more, --amp or, to a new run, a smaller --batch-size",

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from tqdm import tqdm
 
+from huenet._memory import ran_out
 from huenet._parser import Parser
 from huenet._signals import ended_cleanly
 from huenet.images.lut import read_lut
@@ -61,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             _give_stream(options, Path(streams))
         except (ImageError, JobError, TransferError) as error:
             parser.error(str(error).replace(f"{streams}{os.sep}", ""))
-        except MemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if not ran_out(error):
+                raise
             parser.error("more memory is needed than there is")
         except KeyboardInterrupt:
             parser.exit(130, "stopped; what is written is whole\n")
@@ -287,7 +290,9 @@ def _recolor(job: Job, act: Callable[[Job, Picture], None], options: argparse.Na
                 raise ImageError(job.out, "has appeared meanwhile; --force replaces")
             quality = None if no_quality(job.out, options.quality) else options.quality
             write_picture(job.out, source, quality)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
         raise ImageError(job.source, "needs more memory than there is") from None
     return [str(note.message) for note in notes]
 

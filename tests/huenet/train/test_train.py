@@ -201,7 +201,12 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, flags
     [
         (OSError(errno.ENOSPC, "No space left on device", "a.png"), "device: a.png; free some space, and go on with"),
         (OSError(errno.ENOENT, "No such file", "a.png"), "No such file: a.png; go on with --resume"),
-        (torch.OutOfMemoryError("much\ntext"), "does not hold a batch of 4; give --accumulate 2 or more"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "does not hold a batch of 4; give"),
+        (MemoryError(), "does not hold a batch of 4; give --accumulate 2 or more"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n2 GiB"),
+            "does not hold a batch of 4; give --accumulate 2 or more",
+        ),
     ],
 )
 def test_trouble_on_the_way_is_one_line_too(folder, tmp_path, monkeypatch, capsys, error, advice):

@@ -238,3 +238,25 @@ def test_memory_that_is_not_there_is_one_line(files, pictures, monkeypatch, caps
     assert "3 of 3 pictures skipped" in capsys.readouterr().err
     monkeypatch.setattr("huenet.transfer.command.read_picture", refused)
     assert "more memory is needed than there is" in error_of(capsys, pictures, files / "target.png", "-o", out, *FAST)
+
+
+@pytest.mark.slow
+@pytest.mark.posix
+def test_an_allocation_that_fails_is_one_line(tmp_path):
+    """For real: a picture of 60 megapixels in a process that may have less than its pixels take."""
+    pytest.importorskip("resource")
+    Image.new("RGB", (10_000, 6_000), (200, 40, 40)).save(tmp_path / "large.png", compress_level=1)
+    Image.fromarray(scene(0)).save(tmp_path / "target.png")
+    code = (
+        "import resource, sys, skimage.transform, scipy.ndimage, PIL.ImageCms; from huenet.transfer import main; "
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() if sys.platform == 'linux' "
+        "else 0; limit = used + 150_000_000; resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    program = [sys.executable, "-c", code, "large.png", "target.png", "-o", "out.png", *FAST]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 2
+    assert "memory" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / "out.png").exists()
