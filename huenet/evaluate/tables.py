@@ -109,7 +109,7 @@ def frontier(results: Mapping[str, Any]) -> Table:
     """The network, at each setting, beside the best that needs no training at the same palette distance."""
     points = results["frontier"]
     keys = [key for key in (*REAL, *KEPT) if all(key in point for point in points.values())]
-    rows = [["", FIGURE_NAMES["palette"], *(f"{FIGURE_NAMES[key]}, beside the frontier's" for key in keys)]]
+    rows = [["", FIGURE_NAMES["palette"], *(FIGURE_NAMES[key] for key in keys)]]
     for name, closeness in settings(results["methods"]).items():
         label = "Hue-Net" if closeness is None else f"closeness {closeness:g}"
         cells = [decimal(points[name]["palette"]["own"], DIGITS["palette"])]
@@ -193,7 +193,7 @@ def text(results: Mapping[str, Any]) -> str:
 
 
 RULE = (
-    "Each figure of the network, beside the best that smoothed transport of chroma reaches at that palette distance at "
+    "Each figure of the network / the best that smoothed transport of chroma reaches at that palette distance at "
     "any width and strength; in brackets their difference, with intervals that hold together in 95% of the "
     "evaluations. The network earns its place where it is more real by KID and by AUC, and undone, parting and "
     "incoherence are no worse."
