@@ -139,7 +139,7 @@ def test_register_volumes(tmp_path):
     "name", [n if n == "match_histogram" else pytest.param(n, marks=pytest.mark.slow) for n in PICTURES]
 )
 def test_no_picture_is_overwritten(name, tmp_path):
-    needs("skimage", "matplotlib", "torch")
+    needs("skimage", "matplotlib", "torch", *(["jax"] if name == "jax_training_loop" else []))
     mine = tmp_path / "mine.png"
     mine.write_text("mine")
     done = run(name, mine)
