@@ -35,7 +35,7 @@ def milliseconds(call: Callable[[], object], device: torch.device) -> float:
 
 
 def breakdown(config: Config) -> dict[str, float]:
-    """Milliseconds of a training step, of each loss in it by itself, forward and backward, and of the descent in it."""
+    """Milliseconds of a training step, of each loss in it by itself, forward and backward."""
     processes = Processes(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -46,19 +46,21 @@ def breakdown(config: Config) -> dict[str, float]:
         rgb_to_hsv(torch.nn.functional.interpolate(c, scale_factor=8, mode="bilinear").to(processes.device))
         for c in coarse
     )
-    step = milliseconds(lambda: training_step(config, state, networks, source, target), processes.device)
+    closeness = torch.linspace(0, 1, config.batch_size, device=processes.device)
+    step = milliseconds(lambda: training_step(config, state, networks, source, target, closeness), processes.device)
     with torch.no_grad():
         hue = state.generator(source, target)
     hue.requires_grad_()
     terms = {
         "EMD": lambda: losses.emd_loss(config, hue, source, target),
         "MI": lambda: losses.mi_loss(config, hue, source),
+        "palette": lambda: losses.palette_loss(config, hue, source, target),
         "smoothness": lambda: losses.smoothness_loss(hue, source),
     }
-    costs = {name: milliseconds(lambda term=term: term().backward(), processes.device) for name, term in terms.items()}
+    costs = {
+        name: milliseconds(lambda term=term: term().sum().backward(), processes.device) for name, term in terms.items()
+    }
     costs["EMD + MI"] = costs["EMD"] + costs["MI"]
-    if config.prior:
-        costs["descent"] = milliseconds(lambda: state.generator.descent(source, target), processes.device)
     return {"step": step, **costs}
 
 

@@ -18,7 +18,10 @@ from typing import Any
 
 from huenet._parser import Parser
 
-__all__ = ["PRESETS", "Config", "ConfigError", "arguments", "describe", "from_preset"]
+__all__ = ["CLOSENESS", "PRESETS", "Config", "ConfigError", "arguments", "describe", "from_preset"]
+
+
+CLOSENESS = 0.5  # of a result to the target's palette, where nobody says how close to come
 
 
 class ConfigError(ValueError):
@@ -59,15 +62,20 @@ class Config:
     gamma_mi: float = _field(25.0, "weight of the MI term, Eq. 27")
     lambda_adv: float = _field(1.0, "weight of the adversarial term, Eq. 28; 0 trains no discriminator")
     lambda_smooth: float = _field(0.0, "weight of the smoothness of the displacement of hue")
+    lambda_palette: float = _field(0.0, "with --circle, weight of the palette distance at closeness 0")
+    palette_dial: float = _field(0.0, "what comes to --lambda-palette at closeness 1")
+    adv_dial: float = _field(0.0, "what comes to --lambda-adv at closeness 1")
+    features: bool = _field(False, "with --circle, let the discriminator see a pretrained network's maps too")
+    clip: float = _field(0.0, "largest norm of the generator's gradient; 0 for no limit")
+    lr_d: float = _field(0.0, "learning rate of the discriminator; 0 for --lr")
     bins: int = _field(256, "bins of the histograms")
     bandwidth: float = _field(0.4, "width W of the histogram's kernel, in bins")
     boundary: str = _field("open", "ends of the histogram: open (Eq. 4), circular, reflect")
     chroma_weights: bool = _field(
         False, "weight the histograms by chroma and keep the source's hue where there is none"
     )
-    circle: bool = _field(False, "hue as a circle: read (cos, sin), predict a rotation, show the discriminator RGB")
-    prior: float = _field(
-        0.0, "with --circle, start from transport smoothed over this many of 256 bins, and descent; 0 for none"
+    circle: bool = _field(
+        False, "hue as a circle: attention between palettes, luminance kept, a discriminator that sees RGB"
     )
     width: int = _field(64, "channels of the first layer of both networks")
     norm: str = _field("batch", "normalisation: batch or group")
@@ -104,10 +112,14 @@ class Config:
             raise ConfigError(f"--decay-from must be from 0 to 1, got {self.decay_from}")
         if not self.lr > 0 or not self.bandwidth > 0:
             raise ConfigError(f"--lr and --bandwidth must be above 0, got {self.lr} and {self.bandwidth}")
+        for start, more in (("lambda_palette", "palette_dial"), ("lambda_adv", "adv_dial")):
+            if getattr(self, start) and getattr(self, start) + getattr(self, more) < 0:
+                raise ConfigError(
+                    f"{_flag(start)} plus {_flag(more)} must be at least 0, got "
+                    f"{getattr(self, start)} and {getattr(self, more)}"
+                )
         if self.size < 32 or self.size & (self.size - 1):
             raise ConfigError(f"--size must be a power of two from 32 up (32, 64, 128, 256, ...), got {self.size}")
-        if self.prior and not self.circle:
-            raise ConfigError("--prior needs --circle: a sigmoid output cannot rotate the transported hue")
 
     def to_json(self) -> str:
         """The choices as indented JSON."""
@@ -117,6 +129,8 @@ class Config:
     def from_json(cls, text: str) -> Config:
         """The inverse of `to_json`; a field that is missing takes the paper's value, an unknown one is an error."""
         values = json.loads(text)
+        if values.pop("prior", None) is not None and values.get("circle"):  # 0.1.0 had both; `paper` is as it was
+            raise ConfigError("it was made by version 0.1.0, whose `default` was another network; train anew")
         unknown = sorted(values.keys() - {f.name for f in dataclasses.fields(cls)})
         if unknown:
             raise ConfigError(f"the configuration has fields that this version does not know: {', '.join(unknown)}")
@@ -125,7 +139,20 @@ class Config:
 
 _AT_LEAST = {
     **dict.fromkeys(
-        ("lambda_emd", "gamma_mi", "lambda_adv", "lambda_smooth", "prior", "steps", "seed", "workers", "threads"), 0
+        (
+            "lambda_emd",
+            "gamma_mi",
+            "lambda_adv",
+            "lambda_smooth",
+            "lambda_palette",
+            "clip",
+            "lr_d",
+            "steps",
+            "seed",
+            "workers",
+            "threads",
+        ),
+        0,
     ),
     **dict.fromkeys(("batch_size", "accumulate", "epochs", "width"), 1),
     "bins": 2,  # with one, every picture has the same histogram
@@ -142,16 +169,25 @@ _CIRCLE: dict[str, tuple[Any, str]] = {
     "circle": (True, "a sigmoid and a convolution over raw hue have a seam at red"),
     "boundary": ("circular", "an open boundary loses half of the mass of a pixel at red"),
     "chroma_weights": (True, "grey and dark pixels have no hue, only noise"),
-    "prior": (32.0, "transport smoothed over hue, then descent on the pair: the better start than the source's hue"),
-    "norm": ("group", "the same picture alone and in a batch, in training and after"),
-    "dropout": (0.0, "noise in the bottleneck makes patches within one petal"),
+    "dropout": (0.0, "noise makes patches within one petal"),
     "bins": (64, "as much as a circle of hue can show, at a quarter of the cost"),
     "flip": ("horizontal", "photographs have an up"),
     "ema": (0.999, "averaged weights give steadier pictures"),
     "decay_from": (0.5, "a falling rate settles the pictures"),
-    "lambda_emd": (5.0, "at 100 the histogram is bought with speckle and rainbows"),
-    "lambda_smooth": (400.0, "mutual information does not see bands within one petal; at 200 some flowers part"),
-    "gamma_mi": (5.0, "the smoothness and the prior already keep the source's structure"),
+    "lambda_emd": (0.0, "the exact distance forces the target's shares on the source, and dips flowers in two colours"),
+    "lambda_palette": (800.0, "hues of the target, in shares that may differ"),
+    "palette_dial": (2000.0, "one network draws the whole curve from real to close"),
+    "lambda_adv": (14.0, "what looks like no photograph ought to cost more than a hue that is missed"),
+    "adv_dial": (-10.0, "one network draws the whole curve from real to close"),
+    "lambda_smooth": (350.0, "neither the palette nor the discriminator sees bands within one petal well"),
+    "gamma_mi": (0.0, "smoothness and realism keep the source's structure"),
+    "lr": (4e-4, "a small network"),
+    "beta2": (0.99, "the discriminator's gradients change fast"),
+    "lr_d": (1e-3, "the discriminator has to keep up"),
+    "clip": (5.0, "a point near the centre of the circle has a steep angle"),
+    "width": (32, "a grid of 8 x 8 cells needs no more"),
+    "batch_size": (12, "more steps in the same time"),
+    "features": (True, "patches alone tell six of ten"),
 }
 
 PRESETS: dict[str, dict[str, tuple[Any, str]]] = {
@@ -164,6 +200,7 @@ PRESETS: dict[str, dict[str, tuple[Any, str]]] = {
         "width": (16, "minutes on two CPU cores"),
         "steps": (300, "minutes on two CPU cores"),
         "lr": (1e-3, "few steps, a small network"),
+        "features": (False, "weights of another network are a download"),
         "ema": (0.99, "few steps"),
         "val_every": (100, "few steps"),
         "sample_every": (100, "few steps"),

@@ -23,9 +23,10 @@ class Pictures:
         if device.type == "cuda" and self.images.nbytes < torch.cuda.mem_get_info(device)[0] / 4:
             self.images = self.images.to(device)
 
-    def pairs(self, draw: PairBatch) -> tuple[Tensor, Tensor]:
-        """Source and target of a batch, HSV (B, 3, S, S) in [0, 1], on the device."""
-        return self._hsv(draw.source, draw.flip_source), self._hsv(draw.target, draw.flip_target)
+    def pairs(self, draw: PairBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Source and target of a batch, HSV (B, 3, S, S) in [0, 1], and their closeness (B,), on the device."""
+        closeness = self._send(torch.from_numpy(draw.closeness), self.device)
+        return self._hsv(draw.source, draw.flip_source), self._hsv(draw.target, draw.flip_target), closeness
 
     def _hsv(self, index: np.ndarray, flips: np.ndarray) -> Tensor:
         chosen = self.images[self._send(torch.from_numpy(index), self.images.device)]

@@ -11,13 +11,18 @@ import numpy as np
 __all__ = ["PairBatch", "PairSampler"]
 
 
+DIAL = 256  # steps of closeness
+
+
 class PairBatch(NamedTuple):
-    """A batch of pairs: indices into a set of images (int64) and whether to flip each vertically (bool), shape (B,)."""
+    """A batch of pairs, each of shape (B,): indices into a set of images (int64), whether to flip each (bool), and how
+    close to come to the target (float32 from 0 to 1), for a network with a dial."""
 
     source: np.ndarray
     target: np.ndarray
     flip_source: np.ndarray
     flip_target: np.ndarray
+    closeness: np.ndarray
 
 
 class PairSampler:
@@ -64,8 +69,9 @@ class PairSampler:
         self._position += self.world * self.batch_size
         epochs, places = np.divmod(np.arange(first, first + self.batch_size), self.n)
         parts = [self._epoch(int(epoch))[:, places[epochs == epoch]] for epoch in np.unique(epochs)]
-        source, target, flip_source, flip_target = np.concatenate(parts, axis=1)
-        return PairBatch(source, target, flip_source.astype(bool), flip_target.astype(bool))
+        source, target, flip_source, flip_target, dial = np.concatenate(parts, axis=1)
+        closeness = dial.astype(np.float32) / DIAL
+        return PairBatch(source, target, flip_source.astype(bool), flip_target.astype(bool), closeness)
 
     @property
     def epoch(self) -> int:
@@ -95,4 +101,5 @@ class PairSampler:
         # A rotated permutation has no image facing itself, and a random shift hardly ever the same images in a batch's
         # sources as in its targets.
         target = np.roll(source, rng.integers(1, self.n) if self.n > 1 else 0)
-        return np.stack([source, target, *rng.integers(0, 2, size=(2, self.n))])
+        flips = rng.integers(0, 2, size=(2, self.n))
+        return np.stack([source, target, *flips, rng.integers(0, DIAL + 1, size=self.n)])

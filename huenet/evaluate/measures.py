@@ -29,7 +29,7 @@ from huenet.metrics import (
 from huenet.model.inference import output_hue, painted
 
 if TYPE_CHECKING:
-    from huenet.model.networks import Generator
+    from huenet.model.networks import AnyGenerator
 
 __all__ = ["DIAL", "FIGURES", "FRONTIER", "METHODS", "STRENGTHS", "WIDTHS", "figures", "outputs"]
 
@@ -66,7 +66,7 @@ FIGURES = {
 }
 
 
-def outputs(source: np.ndarray, target: np.ndarray, generators: Mapping[str, Generator]) -> dict[str, np.ndarray]:
+def outputs(source: np.ndarray, target: np.ndarray, generators: Mapping[str, AnyGenerator]) -> dict[str, np.ndarray]:
     """The result of every method on one pair.
 
     All of them turn the source's hue and keep its light, but for "reinhard" and for the networks of the paper's preset,

@@ -36,7 +36,7 @@ from huenet.evaluate.measures import FRONTIER, METHODS, figures, outputs
 from huenet.evaluate.summary import LEAST_PAIRS, Judged, summarize, verdict
 from huenet.model.checkpoint import CheckpointError
 from huenet.model.inference import SHIPPED, load_generator, weights
-from huenet.model.networks import Generator
+from huenet.model.networks import AnyGenerator
 
 __all__ = ["evaluate", "folder_of", "load_runs", "main", "settings"]
 
@@ -153,7 +153,7 @@ def evaluate(
     return results
 
 
-def load_runs(runs: Mapping[str, Path]) -> tuple[dict[str, Generator], Config]:
+def load_runs(runs: Mapping[str, Path]) -> tuple[dict[str, AnyGenerator], Config]:
     """The generators by name, and the configuration of "huenet"; the ablation must be one, of the same size.
 
     Raises
@@ -266,7 +266,7 @@ class _Found(NamedTuple):
     seen: np.ndarray | None  # by the judge of realism: a row for each method
 
 
-_generators: dict[str, Generator] = {}  # of a worker process, loaded once
+_generators: dict[str, AnyGenerator] = {}  # of a worker process, loaded once
 
 
 def _work(tasks: Sequence[_Task], runs: Mapping[str, Path], workers: int) -> Iterator[_Found]:
@@ -300,7 +300,7 @@ def _end_with_parent() -> None:
         os._exit(1)  # it was killed; the pool would wait for its next task for ever
 
 
-def _measure(task: _Task, generators: Mapping[str, Generator] = _generators) -> _Found:
+def _measure(task: _Task, generators: Mapping[str, AnyGenerator] = _generators) -> _Found:
     source, target = (rgb_to_hsv(picture / 255.0) for picture in (task.source, task.target))
     made = outputs(source, target, generators)
     seen = (

@@ -14,7 +14,7 @@ import diffhist
 from huenet.methods.grid import unrolled
 from huenet.methods.sample import Sample
 
-__all__ = ["apply_displacement", "best_rotation", "find", "hue_transport", "transport"]
+__all__ = ["apply_displacement", "best_rotation", "find", "hue_transport", "palette_plan", "transport"]
 
 Array = Any
 
@@ -182,6 +182,47 @@ def transport(
     moved = np.empty_like(x)
     moved[order] = y[np.minimum(np.searchsorted(np.cumsum(b), quantile, side="right"), y.size - 1)]
     return moved.reshape(source.shape)
+
+
+def palette_plan(
+    source_hist: Array, target_hist: Array, /, *, reg: float = 0.002, reg_m: float = 0.01, steps: int = 100
+) -> Array:
+    """Where each hue of a palette goes, by transport that does not insist on the target's shares.
+
+    The plan P of least <P, C> + reg KL(P | p q^T) + reg_m (KL(P 1 | p) + KL(P^T 1 | q)), C the squared circular
+    distance in turns [1]_, as shares of each of the source's hues. A hue that the target has too stays; with a large
+    `reg_m` the target's shares count as well.
+
+    Parameters
+    ----------
+    source_hist, target_hist : array, (..., K)
+        Masses of K equal bins of hue, which sum to 1.
+    reg, reg_m : float
+        Weights of the two penalties, in squared turns.
+    steps : int
+        Of Sinkhorn's iteration.
+
+    Returns
+    -------
+    array, (..., K, K)
+        Shares of the target's hues, in the last axis, for each of the source's: they sum to 1.
+
+    References
+    ----------
+    .. [1] L. Chizat, G. Peyre, B. Schmitzer, F.-X. Vialard, "Scaling algorithms for unbalanced optimal transport
+       problems", Mathematics of Computation, 2018.
+    """
+    xp = array_namespace(source_hist, target_hist)
+    K = source_hist.shape[-1]
+    k = xp.arange(K, dtype=source_hist.dtype, device=device(source_hist)) / K
+    kernel = xp.exp(-(_shortest(k[:, None] - k, xp) ** 2) / reg)
+    p, q = source_hist + 1e-6, target_hist + 1e-6
+    v, power = xp.ones_like(q), reg_m / (reg_m + reg)
+    for _ in range(steps):
+        u = ((q * v) @ kernel) ** -power
+        v = ((p * u) @ kernel) ** -power
+    plan = kernel * (q * v)[..., None, :]
+    return plan / xp.sum(plan, axis=-1, keepdims=True)
 
 
 def best_rotation(source_hist: Array, target_hist: Array, /) -> Array:

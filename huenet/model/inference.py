@@ -14,20 +14,19 @@ import torch
 from array_api_compat import array_namespace
 
 from huenet.color import rgb_to_hsv, turn_hue
-from huenet.config import Config, ConfigError
-from huenet.methods.grid import join
+from huenet.config import CLOSENESS, Config, ConfigError
 from huenet.model import checkpoint
 from huenet.model.checkpoint import MODEL, CheckpointError
-from huenet.model.networks import Generator
+from huenet.model.networks import AnyGenerator, build
 
-__all__ = ["SHIPPED", "export", "load_generator", "output_grid", "output_hue", "painted", "weights"]
+__all__ = ["SHIPPED", "export", "load_generator", "output_hue", "painted", "weights"]
 
 Array = Any
 
 SHIPPED = Path(__file__).with_name("weights.safetensors")
 
 
-def load_generator(run: str | Path = SHIPPED, device: str | torch.device = "cpu") -> tuple[Generator, Config]:
+def load_generator(run: str | Path = SHIPPED, device: str | torch.device = "cpu") -> tuple[AnyGenerator, Config]:
     """The generator of a run, its averaged weights where it has them, ready for inference; and its configuration.
 
     Without a run, the one that comes with the package.
@@ -45,7 +44,7 @@ def load_generator(run: str | Path = SHIPPED, device: str | torch.device = "cpu"
     tensors, meta = checkpoint.load(path, device)
     try:
         config = Config.from_json(meta["config"])
-        generator = Generator(config).to(device)
+        generator = build(config)[0].to(device)
         generator.load_state_dict(tensors)
     except (ConfigError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -93,20 +92,13 @@ def painted(config: Config, source: Array, hue: Array) -> Array:
 
 
 @torch.no_grad()
-def output_hue(generator: Generator, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def output_hue(
+    generator: AnyGenerator, source: np.ndarray, target: np.ndarray, closeness: float = CLOSENESS
+) -> np.ndarray:
     """The generator's hue (H, W) for one pair, HSV (3, H, W) with sides that are multiples of its training size."""
     device = next(generator.parameters()).device
     pair = (torch.from_numpy(hsv.astype(np.float32))[None].to(device) for hsv in (source, target))
-    return _finite(generator(*pair)[0].cpu().numpy())
-
-
-@torch.no_grad()
-def output_grid(generator: Generator, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The same as a grid of rotations (rows, columns, 256) for `huenet.methods.grid.read_grid`; needs a prior."""
-    device = next(generator.parameters()).device
-    pair = (torch.from_numpy(hsv.astype(np.float32))[None].to(device) for hsv in (source, target))
-    moves, grid = generator.field(*pair)
-    return _finite(join(moves[0].cpu().numpy(), grid[0].permute(1, 2, 0).cpu().numpy()))
+    return _finite(generator(*pair, torch.tensor([closeness], device=device))[0].cpu().numpy())
 
 
 def _finite(output: np.ndarray) -> np.ndarray:

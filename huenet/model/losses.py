@@ -1,4 +1,4 @@
-"""The terms of Hue-Net's loss, Eq. 25-29, each one number: the mean over the batch.
+"""The terms of Hue-Net's loss, Eq. 25-29, each (B,), one number a pair, or a mean over the batch.
 
 Hues are (B, H, W) in turns, pictures HSV (B, 3, H, W). The caller applies the weights of the terms, lambda and gamma.
 """
@@ -14,13 +14,40 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import diffhist
-from huenet.color import chroma
+from huenet.color import chroma, turn_hue
 from huenet.config import Config
 from huenet.methods.smoothness import links, smoothness
 
-__all__ = ["discriminator_loss", "emd_loss", "generator_adversarial_loss", "mi_loss", "smoothness_loss"]
+__all__ = ["discriminator_loss", "emd_loss", "generator_adversarial_loss", "mi_loss", "palette_loss", "smoothness_loss"]
 
 PICTURE = (-2, -1)
+
+
+def weights(config: Config, closeness: Tensor) -> dict[str, Tensor | float]:
+    """The weight of each term, for every pair where it depends on the pair's closeness (B,)."""
+    return {
+        "emd": config.lambda_emd,
+        "mi": config.gamma_mi,
+        "palette": config.lambda_palette + config.palette_dial * closeness,
+        "smooth": config.lambda_smooth,
+        "adversarial": config.lambda_adv + config.adv_dial * closeness,
+    }
+
+
+def terms(config: Config, hue: Tensor, source: Tensor, target: Tensor, logits: list[Tensor]) -> dict[str, Tensor]:
+    """What the generator is to make small, (B,) each: the terms to which the configuration gives weight."""
+    found = {}
+    if config.lambda_emd:
+        found["emd"] = emd_loss(config, hue, source, target)
+    if config.gamma_mi:
+        found["mi"] = mi_loss(config, hue, source)
+    if config.lambda_palette or config.palette_dial:
+        found["palette"] = palette_loss(config, hue, source, target)
+    if config.lambda_smooth:
+        found["smooth"] = smoothness_loss(hue, source)
+    if logits:
+        found["adversarial"] = generator_adversarial_loss(logits)
+    return found
 
 
 def emd_loss(config: Config, output: Tensor, source: Tensor, target: Tensor) -> Tensor:
@@ -39,7 +66,31 @@ def emd_loss(config: Config, output: Tensor, source: Tensor, target: Tensor) -> 
         distance = diffhist.emd(p, q, circular=True)
     else:
         distance = diffhist.squared_emd(p, q, circular=True) / (config.bins if config.emd_form == "mean" else 1)
-    return torch.where(has_hue, distance, 0).mean()
+    return torch.where(has_hue, distance, 0)
+
+
+def palette_loss(config: Config, output: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """Palette distance of the painted source from the target: transport of chroma over hue, whose shares may differ.
+
+    A pair of which one picture has no chroma counts as 0.
+    """
+    with torch.no_grad():  # the chroma for which the light leaves room; its gradient would cost more than it tells
+        painted = turn_hue(source, output - source[:, 0])
+    p = _linear_histogram(output, painted.amax(1) - painted.amin(1), config.bins)
+    q = _linear_histogram(target[:, 0], chroma(target), config.bins)
+    return diffhist.unbalanced_emd(p, q, circular=True)
+
+
+def _linear_histogram(hue: Tensor, weights: Tensor, bins: int) -> Tensor:
+    """Weighted shares (B, bins), each pixel's cut between the two bins next to it: wide enough a kernel for a distance
+    that blurs, and two taps a pixel are fast."""
+    place = hue.flatten(1) * bins - 0.5
+    low = place.detach().floor()
+    share, low, weights = place - low, low.long(), weights.flatten(1)
+    hist = hue.new_zeros(len(hue), bins).scatter_add(1, low % bins, weights * (1 - share))
+    hist = hist.scatter_add(1, (low + 1) % bins, weights * share)
+    total = hist.sum(1, keepdim=True)
+    return hist / torch.where(total > 0, total, 1)
 
 
 def mi_loss(config: Config, output: Tensor, source: Tensor) -> Tensor:
@@ -49,22 +100,23 @@ def mi_loss(config: Config, output: Tensor, source: Tensor) -> Tensor:
     """
     weights = chroma(source) if config.chroma_weights else None
     joint = diffhist.joint_histogram(output, source[:, 0], weights=weights, **_histogram_options(config))
-    return diffhist.mi_distance(joint).mean()
+    return diffhist.mi_distance(joint)
 
 
 def smoothness_loss(output: Tensor, source: Tensor) -> Tensor:
     """Mean step of the displacement of hue between pixels that belong together: see `huenet.methods.smoothness`."""
-    return smoothness(output - source[:, 0], links(source)).mean()
+    return smoothness(output - source[:, 0], links(source))
 
 
-def generator_adversarial_loss(fake: Tensor) -> Tensor:
+def generator_adversarial_loss(fake: list[Tensor]) -> Tensor:
     """Eq. 28 on logits: -log Disc(output), the form that does not saturate."""
-    return F.softplus(-fake).mean()
+    return torch.stack([F.softplus(-x).flatten(1).mean(1) for x in fake]).mean(0)
 
 
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Eq. 29 on logits: -log Disc(source) - log(1 - Disc(output)), without pix2pix's factor 1/2."""
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+    per_part = [F.softplus(-r).mean() + F.softplus(f).mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(per_part).mean()
 
 
 def _histogram_options(config: Config) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from huenet.evaluate.summary import KEPT, LEAST_PAIRS, REAL, better, settings
 from huenet.evaluate.tables import FIGURE_NAMES, decimal
 from huenet.metrics import hue_histogram
 from huenet.model.inference import output_hue, painted
-from huenet.model.networks import Generator
+from huenet.model.networks import AnyGenerator
 from huenet.report import charts
 from huenet.report.pictures import hue_channel, joint_histogram, photograph
 from huenet.train import plots
@@ -65,7 +65,7 @@ class Evidence:
     pairs: Sequence[tuple[str, str]]
     rows: Sequence[Mapping[str, Mapping[str, float]]]
     config: Config
-    generators: Mapping[str, Generator]
+    generators: Mapping[str, AnyGenerator]
     images: Mapping[str, np.ndarray]
     curves: Sequence[Mapping[str, Any]]
 

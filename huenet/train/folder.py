@@ -37,7 +37,7 @@ __all__ = [
 
 RUNS = Path("runs")
 # what a run cannot change on its way; with another batch, epochs would not be what was counted so far
-FIXED = ("preset", "seed", "size", "circle", "prior", "width", "norm", "batch_size")
+FIXED = ("preset", "seed", "size", "circle", "features", "width", "norm", "batch_size")
 
 
 def saved_run(resume: str, out: str | None) -> Path | None:

@@ -47,7 +47,7 @@ __all__ = ["STOPPED", "TERMS", "Pictures", "TrainingError", "dry_run", "main", "
 
 STOPPED = 75  # what sysexits.h calls a failure that passes: the same command with --resume goes on
 PHOTOGRAPHS = 500  # that validation compares results with: seconds on a CPU
-TERMS = ("emd", "mi", "smooth", "adversarial", "discriminator")
+TERMS = ("emd", "mi", "palette", "smooth", "adversarial", "discriminator")
 
 
 class TrainingError(RuntimeError):
@@ -175,8 +175,7 @@ def _take_steps(
     with StopSignal(processes.first) as stop, bar:
         while state.step < total and not stopping:
             state.set_rate(total)
-            source, target = pictures.pairs(next(state.sampler))
-            terms = training_step(config, state, networks, source, target)
+            terms = training_step(config, state, networks, *pictures.pairs(next(state.sampler)))
             state.step += 1
             bar.update(1)
 
@@ -215,7 +214,12 @@ def _take_steps(
 
 
 def training_step(
-    config: Config, state: State, networks: tuple[nn.Module, nn.Module], source: Tensor, target: Tensor
+    config: Config,
+    state: State,
+    networks: tuple[nn.Module, nn.Module],
+    source: Tensor,
+    target: Tensor,
+    closeness: Tensor,
 ) -> Tensor:
     """One step of Adam for the generator and one for the discriminator.
 
@@ -228,50 +232,55 @@ def training_step(
         Generator and discriminator as they are to be called: `state`'s own, or DDP around them.
     source, target : Tensor (B, 3, S, S)
         HSV, on the device.
+    closeness : Tensor (B,)
+        From 0 to 1: how far each pair's weights are on their way to those of closeness 1.
 
     Returns
     -------
-    Tensor (5,)
+    Tensor (6,)
         `TERMS`, unweighted, on the device.
     """
     generator, discriminator = networks
-    weights = config.lambda_emd, config.gamma_mi, config.lambda_smooth, config.lambda_adv
-    parts = list(zip(source.chunk(config.accumulate), target.chunk(config.accumulate), strict=True))
-    terms, hues = source.new_zeros(len(TERMS)), []
+    parts = list(zip(*(x.chunk(config.accumulate) for x in (source, target, closeness)), strict=True))
+    terms, fakes = source.new_zeros(len(TERMS)), []
     state.generator.train()
     state.discriminator.train().requires_grad_(False)
-    for i, (s, t) in enumerate(parts, 1):
+    for i, (s, t, c) in enumerate(parts, 1):
         with without_sync(generator, i < len(parts)):
             with _autocast(config, source):
-                hue = generator(s, t)
-                fake = state.discriminator(s, hue)[0].float() if config.lambda_adv else None
-            values = [
-                losses.emd_loss(config, hue, s, t),
-                losses.mi_loss(config, hue, s),
-                losses.smoothness_loss(hue, s) if config.lambda_smooth else hue.new_zeros(()),
-                losses.generator_adversarial_loss(fake) if fake is not None else hue.new_zeros(()),
-            ]
-            loss = torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum()
+                hue = generator(s, t, c)
+                seen = state.discriminator.see(s, hue) if config.lambda_adv else []
+                logits = [x.float() for x in state.discriminator(seen)[0]] if config.lambda_adv else []
+            weights = losses.weights(config, c)
+            values = losses.terms(config, hue, s, t, logits)
+            loss = torch.stack([(weights[name] * value).mean() for name, value in values.items()]).sum()
             (loss / len(parts)).backward()
-        terms[:4] += torch.stack(values).detach() / len(parts)
-        hues.append(hue.detach())
+        for name, value in values.items():
+            terms[TERMS.index(name)] += value.detach().mean() / len(parts)
+        fakes.append([x.detach() for x in seen])
+    if config.clip:
+        torch.nn.utils.clip_grad_norm_(state.generator.parameters(), config.clip)
     state.adam_g.step()
     state.adam_g.zero_grad()
     state.update_average()
 
     state.discriminator.requires_grad_(True)
-    for i, ((s, _), hue) in enumerate(zip(parts, hues, strict=True), 1):
+    for i, ((s, t, _), seen) in enumerate(zip(parts, fakes, strict=True), 1):
         if not config.lambda_adv:
             break
         with without_sync(discriminator, i < len(parts)):
             with _autocast(config, source):
-                real, fake = discriminator(s, s[:, 0], hue)
-            loss = losses.discriminator_loss(real.float(), fake.float()) / len(parts)
+                picture = t if config.circle else s  # Eq. 29 takes the source; another photograph gives nothing away
+                with torch.no_grad():
+                    photograph = state.discriminator.see(picture, picture[:, 0])
+                real, fake = discriminator(photograph, seen)
+            loss = losses.discriminator_loss(*([x.float() for x in one] for one in (real, fake))) / len(parts)
             loss.backward()
-        terms[4] += loss.detach()
+        terms[-1] += loss.detach()
     if config.lambda_adv:
         state.adam_d.step()
         state.adam_d.zero_grad()
+        state.discriminator.settle()
     return terms
 
 

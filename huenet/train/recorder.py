@@ -59,7 +59,8 @@ class Recorder:
         self.count_from(report.step)
         speed = {"epoch": state.sampler.epoch, "lr": state.rate, "pairs_per_second": round(pairs / seconds, 2)}
         weights = dict.fromkeys(("adversarial", "discriminator"), self.config.lambda_adv)
-        weights["smooth"] = self.config.lambda_smooth
+        weights |= {"emd": self.config.lambda_emd, "mi": self.config.gamma_mi, "smooth": self.config.lambda_smooth}
+        weights["palette"] = self.config.lambda_palette + self.config.palette_dial
         means = {name: mean for name, mean in report.means.items() if weights.get(name, 1.0)}
         self._line(report.step, {**speed, **means})
 

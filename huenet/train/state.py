@@ -15,7 +15,7 @@ from huenet.config import Config, ConfigError
 from huenet.data.pairs import PairSampler
 from huenet.model import checkpoint
 from huenet.model.checkpoint import CHECKPOINT, MODEL, CheckpointError
-from huenet.model.networks import Discriminator, Generator
+from huenet.model.networks import AnyGenerator, Generator, build
 from huenet.train.processes import Processes
 
 __all__ = ["State", "share_of_batch"]
@@ -42,23 +42,23 @@ class State:
     def __init__(self, config: Config, images: int, processes: Processes) -> None:
         torch.manual_seed(config.seed)  # the same networks on every rank
         self.config, self.device, self.rank = config, processes.device, processes.rank
-        self.generator, self.discriminator = Generator(config), Discriminator(config)
+        self.generator, self.discriminator = build(config)
         for network in (self.generator, self.discriminator):
             network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False) if config.ema else None
         self.adam_g, self.adam_d = (
-            torch.optim.Adam(network.parameters(), config.lr, (config.beta1, config.beta2), fused=True)
-            for network in (self.generator, self.discriminator)
+            torch.optim.Adam(network.parameters(), rate, (config.beta1, config.beta2), fused=True)
+            for network, rate in ((self.generator, config.lr), (self.discriminator, config.lr_d or config.lr))
         )
         share = share_of_batch(config, processes)
         self.sampler = PairSampler(images, share, config.seed, processes.rank, processes.world)
         self.step, self.rate = 0, config.lr
         if config.compile:
-            self.generator.unet.compile()
+            (self.generator.unet if isinstance(self.generator, Generator) else self.generator).compile()
             self.discriminator.layers.compile()
         self._seed_rank()
 
-    def best_generator(self) -> nn.Module:
+    def best_generator(self) -> AnyGenerator:
         """The averaged generator where there is one; in evaluation mode."""
         return self.generator.eval() if self.average is None else self.average
 
@@ -77,8 +77,8 @@ class State:
         start = self.config.decay_from * total
         left = (total - self.step) / (total - start) if self.step > start else 1.0
         self.rate = self.config.lr * left
-        for optimizer in (self.adam_g, self.adam_d):
-            optimizer.param_groups[0]["lr"] = self.rate
+        self.adam_g.param_groups[0]["lr"] = self.rate
+        self.adam_d.param_groups[0]["lr"] = (self.config.lr_d or self.config.lr) * left
 
     def is_finite(self) -> bool:
         """Whether every weight of both networks, and what Adam keeps of it, is a finite number."""

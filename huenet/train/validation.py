@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from huenet import realism
 from huenet.color import chroma, hsv_to_rgb, hue_point, rgb_to_hsv
@@ -27,6 +27,7 @@ from huenet.metrics import (
     undone,
 )
 from huenet.model.inference import painted
+from huenet.model.networks import AnyDiscriminator, AnyGenerator
 
 __all__ = ["ValidationSet", "summary", "validate", "warnings"]
 
@@ -83,14 +84,14 @@ class ValidationSet:
 
 
 @torch.no_grad()
-def validate(generator: nn.Module, discriminator: nn.Module | None, pairs: ValidationSet) -> dict[str, float]:
+def validate(generator: AnyGenerator, discriminator: AnyDiscriminator | None, pairs: ValidationSet) -> dict[str, float]:
     """Means over the pairs, with hard bins (K = 256).
 
     Parameters
     ----------
-    generator : nn.Module
+    generator : AnyGenerator
         In evaluation mode.
-    discriminator : nn.Module or None
+    discriminator : AnyDiscriminator or None
         Its share of right answers on these pairs is reported too. In training mode batch norm judges by the pictures
         at hand, real and fake each by themselves, as in training; give a copy, since that moves its running figures.
     pairs : ValidationSet
@@ -112,8 +113,11 @@ def validate(generator: nn.Module, discriminator: nn.Module | None, pairs: Valid
         rows.append(_figures(source, target, output))
         made.append((255 * hsv_to_rgb(output)).round().to(torch.uint8).cpu().numpy())
         if discriminator is not None:
-            real, fake = discriminator(source, source[:, 0], hue)
-            rows[-1]["d_accuracy"] = ((real > 0).float() + (fake <= 0).float()).mean((1, 2, 3)) / 2
+            seen = [discriminator.see(source, shown) for shown in (source[:, 0], hue)]
+            real, fake = (
+                torch.stack([(x > 0).float().flatten(1).mean(1) for x in parts]) for parts in discriminator(*seen)
+            )
+            rows[-1]["d_accuracy"] = (real + 1 - fake).mean(0) / 2
     columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
     figures = {name: column.mean().item() for name, column in columns.items()}
     figures["undone"] = undone(columns["palette_source"], columns["palette_output"]).item()

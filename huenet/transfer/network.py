@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from huenet.methods.grid import displacements, join, rotation_grid, unrolled
+from huenet.config import CLOSENESS
+from huenet.methods.grid import displacements, rotation_grid
 from huenet.methods.sample import Sample
 
 if TYPE_CHECKING:
-    from huenet.model.networks import Generator
+    from huenet.model.networks import AnyGenerator
 
 __all__ = ["find"]
 
@@ -23,7 +24,7 @@ Array = Any
 CELLS = (16, 16, 64)  # of the grid for a network that has none of its own
 
 
-def find(source: Sample, target: Sample, /, *, run: str | Path | None = None) -> Array:
+def find(source: Sample, target: Sample, /, *, run: str | Path | None = None, closeness: float = CLOSENESS) -> Array:
     """What a trained network sees fit, in one pass for all pairs.
 
     Parameters
@@ -33,6 +34,9 @@ def find(source: Sample, target: Sample, /, *, run: str | Path | None = None) ->
     run : path, optional
         A run folder of ``huenet.train``; without it, the weights that come with the package.
 
+    closeness : float
+        From 0, a result that could be a photograph, to 1, one as close to the target's colours as may be.
+
     Returns
     -------
     array, (B, rows, columns, K)
@@ -41,9 +45,14 @@ def find(source: Sample, target: Sample, /, *, run: str | Path | None = None) ->
     Raises
     ------
     ValueError
-        The run has no weights, or they do not fit.
+        The run has no weights, or they do not fit, or `closeness` is out of its range.
     """
     import torch
+
+    from huenet.model.palette import PaletteGenerator
+
+    if not 0 <= closeness <= 1:
+        raise ValueError(f"closeness must be from 0 to 1, got {closeness}")
 
     numpy = isinstance(source.rgb, np.ndarray)
     generator = _generator(run, "cpu" if numpy else source.rgb.device)
@@ -51,10 +60,9 @@ def find(source: Sample, target: Sample, /, *, run: str | Path | None = None) ->
     source, target = (sample.resized(size, size) for sample in (source, target))
     hsv = [torch.as_tensor(sample.hsv()).float().movedim(-1, 1) for sample in (source, target)]
     with torch.no_grad():
-        if generator.config.prior:
-            moves, grid = generator.field(*hsv)
-            mass = torch.as_tensor(source.hue_histogram()).float()
-            found = join(unrolled(moves, mass), grid.permute(0, 2, 3, 1))
+        if isinstance(generator, PaletteGenerator):
+            dial = hsv[0].new_full((len(hsv[0]),), closeness)
+            found = displacements(torch.complex(*generator.field(hsv[0], hsv[1], dial).permute(1, 0, 3, 4, 2)))
             return _finite(found.numpy() if numpy else found)
         rotation = generator(*hsv) - hsv[0][:, 0]
     values = (torch.as_tensor(v).cpu().double().numpy() for v in (rotation, hsv[0][:, 0], source.hue_weights()))
@@ -70,7 +78,7 @@ def _finite(found: Array) -> Array:
     return found
 
 
-def _generator(run: str | Path | None, device: Any) -> Generator:
+def _generator(run: str | Path | None, device: Any) -> AnyGenerator:
     from huenet.model.checkpoint import CheckpointError
     from huenet.model.inference import SHIPPED, weights
 
@@ -82,7 +90,7 @@ def _generator(run: str | Path | None, device: Any) -> Generator:
 
 
 @lru_cache(maxsize=2)
-def _loaded(run: str, written: int, device: Any) -> Generator:
+def _loaded(run: str, written: int, device: Any) -> AnyGenerator:
     from huenet.model.inference import load_generator
 
     return load_generator(run, device)[0]

@@ -22,6 +22,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "FOLDER",
         "help": "for huenet: run folder of huenet train (default: the weights that come with the package)",
     },
+    "closeness": {
+        "type": float,
+        "metavar": "0..1",
+        "help": "for huenet: 0 could be a photograph, 1 is as close to TARGET as may be; for where too little "
+        "happened (default: 0.5; a network of preset `paper` has no such dial)",
+    },
     "smooth": {
         "type": float,
         "metavar": "N",

@@ -39,6 +39,7 @@ def recolor(
     *,
     method: str | None = None,
     run: str | Path | None = None,
+    closeness: float | None = None,
     smooth: float | None = None,
     strength: float = 1.0,
     keep: str | None = None,
@@ -64,6 +65,9 @@ def recolor(
         "reinhard", which moves light and saturation too, turn hue. By default "huenet".
     run : path, optional
         For "huenet": a run folder of ``huenet.train``; without it, the weights that come with the package.
+    closeness : float, optional
+        For "huenet": from 0, a result that could be a photograph, to 1, one as close to the target's colours as may be.
+        By default 0.5. A network of the preset `paper` has no such dial.
     smooth : float, optional
         For "transport": smoothing over hue, in 256ths of the hue circle. More is more coherent, less is closer to the
         target's colours. By default 8.
@@ -98,7 +102,8 @@ def recolor(
     ValueError
         An argument is of the wrong kind, shape or range, or holds NaN; or the run has no weights, or they do not fit.
     """
-    options = {"run": run, "smooth": smooth, "keep": keep, "saturation": saturation, "light": light}
+    options = {"run": run, "closeness": closeness, "smooth": smooth, "keep": keep}
+    options |= {"saturation": saturation, "light": light}
     settings = settings_of(method, seed, strength=strength, **options)
     if is_tensor(source):
         from huenet.transfer.tensors import recolor_tensors

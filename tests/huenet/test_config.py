@@ -23,8 +23,6 @@ def test_the_paper_preset_holds_every_constant_of_section_2_6():
     assert (config.boundary, config.bandwidth, config.size, config.epochs) == ("open", 0.4, 128, 100)
     assert not config.circle
     assert not config.chroma_weights
-    with pytest.raises(ConfigError, match="--prior needs --circle"):
-        from_preset("paper", prior=8.0)
 
 
 def test_the_preset_follows_from_the_data():
@@ -65,3 +63,10 @@ def test_json_comes_back_and_what_is_unknown_is_named():
 def test_one_bin_is_refused():
     with pytest.raises(ConfigError, match="--bins must be at least 2, got 1"):
         from_preset("quick", bins=1)
+
+
+def test_configurations_of_before_are_read_where_they_mean_the_same_and_else_refused():
+    assert Config.from_json('{"preset": "paper", "circle": false, "prior": 0.0}') == Config(preset="paper")
+    for prior in ("32.0", "0.0"):
+        with pytest.raises(ConfigError, match=r"made by version 0\.1\.0"):
+            Config.from_json(f'{{"preset": "default", "circle": true, "prior": {prior}}}')

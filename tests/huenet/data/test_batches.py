@@ -19,9 +19,9 @@ FLIPS = {
 @pytest.mark.parametrize("flip", FLIPS)
 def test_a_batch_is_the_drawn_pictures_flipped_as_drawn(flip, rng):
     images = rng.integers(0, 256, (3, 3, 8, 8), dtype=np.uint8)
-    draw = PairBatch(np.array([2, 0]), np.array([1, 2]), np.array([True, False]), np.array([False, True]))
+    draw = PairBatch(np.array([2, 0]), np.array([1, 2]), np.array([True, False]), np.array([False, True]), np.zeros(2))
     found = Pictures(images, flip, torch.device("cpu")).pairs(draw)
-    for batch, index, flips in zip(found, draw[:2], draw[2:], strict=True):
+    for batch, index, flips in zip(found[:2], draw[:2], draw[2:4], strict=True):
         for hsv, i, flipped in zip(batch, index, flips, strict=True):
             picture = Image.fromarray(images[i].transpose(1, 2, 0))
             if flipped and FLIPS[flip] is not None:
@@ -34,7 +34,7 @@ def test_pictures_in_a_file_are_the_same(tmp_path, rng):
     images = rng.integers(0, 256, (3, 3, 8, 8), dtype=np.uint8)
     images.tofile(tmp_path / "images")
     mapped = np.memmap(tmp_path / "images", np.uint8, shape=images.shape)
-    draw = PairBatch(*np.array([[1, 2], [0, 1]]), *np.array([[True, False], [True, True]]))
+    draw = PairBatch(*np.array([[1, 2], [0, 1]]), *np.array([[True, False], [True, True]]), np.zeros(2))
     for one, other in zip(
         *(Pictures(a, "vertical", torch.device("cpu")).pairs(draw) for a in (images, mapped)), strict=True
     ):

@@ -54,10 +54,16 @@ def test_sources_and_targets_of_a_batch_are_different_images():
 
 
 def test_flips_are_fair_and_independent():
-    flips = take(PairSampler(100, 100, 0), 100)[2:]
+    flips = take(PairSampler(100, 100, 0), 100)[2:4]
     combinations = Counter(zip(*flips, strict=True))
     assert len(combinations) == 4
     assert all(abs(count - 2500) < 250 for count in combinations.values())
+
+
+def test_closeness_is_any_from_0_to_1():
+    closeness = take(PairSampler(100, 100, 0), 100)[4]
+    assert (closeness.min(), closeness.max()) == (0, 1)
+    assert np.histogram(closeness, 4, (0, 1))[0] == pytest.approx(2500, rel=0.1)
 
 
 def test_seed_decides():

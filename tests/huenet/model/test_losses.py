@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import diffhist
-from huenet.color import chroma, rgb_to_hsv
+from huenet.color import chroma, rgb_to_hsv, turn_hue
 from huenet.config import from_preset
 from huenet.model import losses
 
@@ -112,11 +112,38 @@ def test_smoothness_charges_a_rainbow_no_less_than_one_border():
 
 
 def test_adversarial_terms_are_eq_28_and_29():
-    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0])
+    real, fake = torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, -3.0]])
     p, q = torch.sigmoid(real), torch.sigmoid(fake)
-    torch.testing.assert_close(losses.generator_adversarial_loss(fake), -q.log().mean())
-    torch.testing.assert_close(losses.discriminator_loss(real, fake), -p.log().mean() - (1 - q).log().mean())
-    assert losses.generator_adversarial_loss(torch.tensor([-200.0])) == 200
+    torch.testing.assert_close(losses.generator_adversarial_loss([fake]), -q.log().mean(1))
+    torch.testing.assert_close(losses.discriminator_loss([real], [fake]), -p.log().mean() - (1 - q).log().mean())
+    assert losses.generator_adversarial_loss([torch.tensor([[-200.0]])]) == 200
+
+
+def test_each_part_of_a_discriminator_has_an_equal_say_and_each_pair_its_own():
+    large, small = torch.full((2, 1, 3, 3), -9.0), torch.tensor([1.0, 2.0]).reshape(2, 1, 1, 1)
+    found = losses.generator_adversarial_loss([large, small])
+    expected = [(np.log1p(np.exp(9.0)) + np.log1p(np.exp(-x))) / 2 for x in (1.0, 2.0)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_palette_distance_is_pots_unbalanced_transport(config):
+    ot, kl_div = pytest.importorskip("ot"), pytest.importorskip("scipy.special").kl_div
+    config = dataclasses.replace(config, bins=64, circle=True)
+    generator = torch.Generator().manual_seed(0)
+    source, target = (torch.rand(2, 3, 6, 6, dtype=torch.float64, generator=generator) for _ in range(2))
+    turn = torch.rand(2, 6, 6, dtype=torch.float64, generator=generator)
+    K = 64
+    cost = (np.arange(K)[:, None] - np.arange(K)) / K
+    cost = (cost - np.round(cost)) ** 2
+    found = losses.palette_loss(config, source[:, 0] + turn, source, target)
+    for i in range(2):
+        painted = rgb_to_hsv(turn_hue(source, turn))
+        p, q = (losses._linear_histogram(x[:, 0], chroma(x), 64)[i].numpy() + 1e-9 for x in (painted, target))
+        options = {"reg_type": "kl", "c": np.outer(p, q), "numItermax": 20000, "stopThr": 1e-12}
+        plan = ot.unbalanced.sinkhorn_unbalanced(p, q, cost, 0.002, 0.01, **options)
+        apart = [kl_div(plan, np.outer(p, q)), kl_div(plan.sum(1), p), kl_div(plan.sum(0), q)]
+        primal = (plan * cost).sum() + 0.002 * apart[0].sum() + 0.01 * (apart[1].sum() + apart[2].sum())
+        assert found[i].item() == pytest.approx(primal, rel=1e-4)
 
 
 @pytest.mark.parametrize("form", ["sum", "mean", "root"])

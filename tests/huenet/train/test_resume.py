@@ -103,7 +103,7 @@ def test_a_run_that_is_done_says_so_and_stays_as_it_is(out, capsys):
         (["--seed", "1"], "--seed of the run"),
         (["--batch-size", "2"], "--batch-size of the run in {out} is 4 and must stay so"),
         (["--out", "elsewhere"], "--resume {out} goes on in that folder; leave out --out elsewhere"),
-        (["--prior", "0"], "--prior of the run in {out} is 32.0 and must stay so, got 0.0"),
+        (["--features"], "--features of the run in {out} is False and must stay so"),
     ],
 )
 def test_what_cannot_change_on_the_way_is_one_line(out, capsys, flags, message):
@@ -132,7 +132,7 @@ def test_lines_without_sense_are_passed_over(out, capsys):
     assert train.main(["--resume", str(out)]) == 0
     assert "at step 2 of 2; for more" in capsys.readouterr().out
     assert train.main(["--resume", str(out), "--steps", "3"]) == 0
-    assert "before training: EMD" in capsys.readouterr().out
+    assert "before training: palette distance" in capsys.readouterr().out
 
 
 def test_a_line_that_was_cut_off_is_taken_away(out):
@@ -183,7 +183,7 @@ def test_an_end_that_was_cut_off_is_made_up_for(out, capsys, lost):
         tensors, meta = checkpoint.load(out / MODEL)
         checkpoint.save(out / MODEL, {name: 0 * tensor for name, tensor in tensors.items()}, {**meta, "step": 0})
     assert train.main(["--resume", str(out)]) == 0
-    assert "trained: EMD" in capsys.readouterr().out
+    assert "trained: palette distance" in capsys.readouterr().out
     assert lines(out) == whole
     assert (out / "samples" / "step-0000002.png").is_file()
     model, meta = checkpoint.load(out / MODEL)
@@ -202,7 +202,7 @@ def test_a_start_that_was_cut_off_is_made_up_for(folder, tmp_path, monkeypatch, 
     monkeypatch.undo()
     assert train.main(["--resume", str(tmp_path / "run")]) == 0
     assert [line["step"] for line in lines(tmp_path / "run") if "val/emd_output" in line] == [0, 1]
-    assert "before training: EMD" in capsys.readouterr().out
+    assert "before training: palette distance" in capsys.readouterr().out
 
 
 def test_a_run_stays_on_its_device(out):

@@ -1,5 +1,6 @@
 """What one step does to the networks, their averages, the rate and the files."""
 
+import copy
 import json
 import time
 
@@ -11,7 +12,7 @@ from huenet.color import hsv_to_rgb, rgb_to_hsv, turn_hue
 from huenet.config import from_preset
 from huenet.model import checkpoint
 from huenet.model.checkpoint import CHECKPOINT, MODEL
-from huenet.model.losses import discriminator_loss, emd_loss, mi_loss, smoothness_loss
+from huenet.model.losses import discriminator_loss, emd_loss, mi_loss, palette_loss, smoothness_loss
 from huenet.train import loop as train
 from huenet.train import plots
 from huenet.train.loop import TERMS
@@ -25,13 +26,14 @@ torch.set_num_threads(1)
 
 
 def state_of(preset="default", **changes):
-    config = from_preset(preset, **{"size": 32, "width": 4, "batch_size": 4, "bins": 32, **changes})
+    config = from_preset(preset, **{"size": 32, "width": 4, "batch_size": 4, "bins": 32, "features": False, **changes})
     return State(config, 4, Processes("cpu"))
 
 
 def batch(seed=0):
     coarse = torch.rand((2, 4, 3, 8, 8), generator=torch.Generator().manual_seed(seed))
-    return tuple(rgb_to_hsv(torch.nn.functional.interpolate(rgb, scale_factor=4, mode="bilinear")) for rgb in coarse)
+    pair = (rgb_to_hsv(torch.nn.functional.interpolate(rgb, scale_factor=4, mode="bilinear")) for rgb in coarse)
+    return *pair, torch.tensor([0.0, 0.3, 0.6, 1.0])
 
 
 def step(state, seed=0):
@@ -68,11 +70,11 @@ def test_batch_norms_running_figures_are_averaged_by_themselves():
 
 @pytest.mark.parametrize(("at", "share"), [(0, 1), (50, 1), (75, 0.5), (99, 0.02)])
 def test_the_rate_falls_in_a_straight_line(at, share):
-    state = state_of(decay_from=0.5, lr=0.1)
+    state = state_of(decay_from=0.5, lr=0.1, lr_d=0.3)
     state.step = at
     state.set_rate(100)
-    for optimizer in (state.adam_g, state.adam_d):
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * share)
+    for optimizer, rate in ((state.adam_g, 0.1), (state.adam_d, 0.3)):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(rate * share)
 
 
 def test_a_constant_rate_stays():
@@ -106,43 +108,50 @@ def test_each_step_of_the_discriminator_has_its_own_gradient_alone(parts):
     state = state_of(beta1=0.0, dropout=0.0, accumulate=parts)
     state.adam_g.param_groups[0]["lr"] = 0.0  # the generator stands still, so that its hue is known
     for seed in range(2):
-        source, target = batch(seed)
-        hue = state.generator(source, target).detach()
-        real, fake = state.discriminator.requires_grad_(True)(source, source[:, 0], hue)
-        expected = torch.autograd.grad(discriminator_loss(real, fake), list(state.discriminator.parameters()))
+        source, target, closeness = batch(seed)
+        hue = state.generator(source, target, closeness).detach()
+        critic = copy.deepcopy(state.discriminator).train().requires_grad_(True)
+        seen = critic.see(source, hue)
+        loss = discriminator_loss(*critic(critic.see(target, target[:, 0]), seen))
+        expected = torch.autograd.grad(loss, list(critic.parameters()))
         largest = max(gradient.abs().max().item() for gradient in expected)
         step(state, seed)
         for p, gradient in zip(state.discriminator.parameters(), expected, strict=True):
             torch.testing.assert_close(state.adam_d.state[p]["exp_avg"], gradient, rtol=1e-3, atol=1e-4 * largest)
 
 
-def test_the_terms_are_those_of_the_losses():
-    state = state_of(lambda_adv=0.0, dropout=0.0)
-    source, target = batch()
-    hue = state.generator(source, target)
-    expected = [
-        emd_loss(state.config, hue, source, target),
-        mi_loss(state.config, hue, source),
-        smoothness_loss(hue, source),
-    ]
-    torch.testing.assert_close(step(state)[:3], torch.stack(expected).detach())
-
-
-@pytest.mark.parametrize(("weight", "term"), [("lambda_emd", 0), ("gamma_mi", 1), ("lambda_smooth", 2)])
-def test_each_weight_is_of_its_own_term(weight, term):
-    """With the others at 0, the first mean of Adam is the gradient of that term."""
-    weights = dict.fromkeys(("lambda_emd", "gamma_mi", "lambda_smooth", "lambda_adv"), 0.0)
-    state = state_of(beta1=0.0, dropout=0.0, prior=0.0, **{**weights, weight: 3.0})
-    for p in state.generator.parameters():
-        torch.nn.init.normal_(p, 0.0, 0.1)
-    source, target = batch()
-    hue = state.generator(source, target)
-    terms = (
-        emd_loss(state.config, hue, source, target),
-        mi_loss(state.config, hue, source),
+def four_terms(config, hue, source, target):
+    return (
+        emd_loss(config, hue, source, target),
+        mi_loss(config, hue, source),
+        palette_loss(config, hue, source, target),
         smoothness_loss(hue, source),
     )
-    expected = torch.autograd.grad(3 * terms[term], list(state.generator.parameters()))
+
+
+def test_the_terms_are_those_of_the_losses():
+    state = state_of(lambda_adv=0.0, adv_dial=0.0, lambda_emd=1.0, gamma_mi=1.0)
+    source, target, closeness = batch()
+    hue = state.generator(source, target, closeness)
+    expected = [term.mean() for term in four_terms(state.config, hue, source, target)]
+    torch.testing.assert_close(step(state)[:4], torch.stack(expected).detach())
+
+
+@pytest.mark.parametrize(
+    ("weight", "dial", "term"),
+    [("lambda_emd", "", 0), ("gamma_mi", "", 1), ("lambda_palette", "palette_dial", 2), ("lambda_smooth", "", 3)],
+)
+def test_each_weight_is_of_its_own_term(weight, dial, term):
+    """With the others at 0, the first mean of Adam is the gradient of that term; a dial weighs each pair by itself."""
+    names = ("lambda_emd", "gamma_mi", "lambda_palette", "palette_dial", "lambda_smooth", "lambda_adv", "adv_dial")
+    changes = {**dict.fromkeys(names, 0.0), weight: 3.0, **({dial: 5.0} if dial else {})}
+    state = state_of(beta1=0.0, clip=0.0, **changes)
+    for p in state.generator.parameters():
+        torch.nn.init.normal_(p, 0.0, 0.1)
+    source, target, closeness = batch()
+    value = four_terms(state.config, state.generator(source, target, closeness), source, target)[term]
+    loss = ((3 + (5 * closeness if dial else 0)) * value).mean()
+    expected = torch.autograd.grad(loss, list(state.generator.parameters()))
     step(state)
     largest = max(g.abs().max().item() for g in expected)
     for p, gradient in zip(state.generator.parameters(), expected, strict=True):
@@ -150,9 +159,10 @@ def test_each_weight_is_of_its_own_term(weight, term):
 
 
 def test_samples_and_figures_are_of_the_averaged_generator(tmp_path, monkeypatch):
-    state, drawn, draw = state_of(ema=0.5, tensorboard=False, prior=0.0), [], plots.sample_grid
-    for network, turn in ((state.generator, 0.1), (state.average, 0.3)):
-        network.unet.last.bias.data.fill_(turn)
+    state, drawn, draw = state_of(ema=0.5, tensorboard=False), [], plots.sample_grid
+    for network in (state.generator, state.average):
+        for p in network.parameters():
+            torch.nn.init.normal_(p, 0.0, 0.1)
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
     pairs = ValidationSet(images, 4, 0, "cpu")
     monkeypatch.setattr(plots, "sample_grid", lambda *pictures: drawn.append(pictures[2]) or draw(*pictures))
@@ -188,7 +198,11 @@ def test_the_discriminator_is_judged_as_it_is_trained(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "left_out"),
-    [({"lambda_smooth": 0.0}, {"smooth"}), ({"lambda_adv": 0.0}, {"adversarial", "discriminator", "val/d_accuracy"})],
+    [
+        ({"lambda_smooth": 0.0}, {"emd", "mi", "smooth"}),
+        ({"lambda_adv": 0.0, "gamma_mi": 1.0}, {"emd", "adversarial", "discriminator", "val/d_accuracy"}),
+        ({"lambda_palette": 0.0, "palette_dial": 0.0, "lambda_emd": 1.0}, {"mi", "palette"}),
+    ],
 )
 def test_what_is_not_computed_is_not_written(tmp_path, change, left_out):
     state = state_of(tensorboard=False, **change)

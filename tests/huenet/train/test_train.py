@@ -26,7 +26,7 @@ from huenet.train.state import State
 
 def test_a_tiny_run_lowers_its_loss_and_leaves_a_run_folder(folder, tmp_path, capsys):
     out = tmp_path / "run"
-    flags = ["--steps", 40, "--lr", 2e-3, "--prior", 0, "--log-every", 5, "--ema", 0.9, "--val-every", 20]
+    flags = ["--steps", 40, "--lr", 2e-3, "--log-every", 5, "--ema", 0.9, "--val-every", 20]
     weights = ["--lambda-emd", 100, "--gamma-mi", 0.1, "--lambda-smooth", 1]
     assert run(folder, out, *flags, *weights) == 0
     emd = [line["emd"] for line in lines(out) if "emd" in line]
@@ -48,7 +48,7 @@ def test_a_tiny_run_lowers_its_loss_and_leaves_a_run_folder(folder, tmp_path, ca
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["paper", "default"])
 def test_two_images_can_be_overfitted(folder, preset):
-    changes = {"prior": 0.0} if preset == "default" else {"lambda_emd": 100.0}
+    changes = {"features": False} if preset == "default" else {"lambda_palette": 0.0, "palette_dial": 0.0}
     config = from_preset(
         preset,
         size=32,
@@ -56,6 +56,7 @@ def test_two_images_can_be_overfitted(folder, preset):
         lr=2e-3,
         bins=32,
         lambda_adv=0.0,
+        lambda_emd=100.0,
         gamma_mi=0.1,
         lambda_smooth=0.0,
         dropout=0.0,
@@ -104,7 +105,7 @@ def test_accumulation_changes_nothing(folder, tmp_path):
     same_gradients(tmp_path / "1", tmp_path / "2")
 
 
-@pytest.mark.parametrize("term", ["emd", "discriminator"])
+@pytest.mark.parametrize("term", ["palette", "discriminator"])
 def test_a_loss_that_is_not_finite_goes_back_once_and_ends_twice(folder, tmp_path, monkeypatch, capsys, term):
     name = f"{term}_loss"
     real, calls, bad = getattr(losses, name), 0, {6}
@@ -133,11 +134,12 @@ def test_a_loss_that_is_not_finite_goes_back_once_and_ends_twice(folder, tmp_pat
 
 def test_what_adam_keeps_must_be_finite_too():
     """An infinite mean square would leave its weight where it is for ever, without a NaN anywhere."""
-    state = State(from_preset("default", size=32, width=4), 2, Processes("cpu"))
-    state.generator.unet.last.weight.grad = torch.full_like(state.generator.unet.last.weight, 1e30)
+    state = State(from_preset("default", size=32, width=4, features=False), 2, Processes("cpu"))
+    weight = state.generator.query.weight
+    weight.grad = torch.full_like(weight, 1e30)
     assert state.is_finite()
     state.adam_g.step()
-    assert state.generator.unet.last.weight.isfinite().all()
+    assert weight.isfinite().all()
     assert not state.is_finite()
 
 
@@ -265,7 +267,10 @@ def test_bfloat16_and_tensorboard(folder, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0, "scalars": 0}).Reload()
-    assert {*train.TERMS, "lr", "epoch", "pairs_per_second", "val/emd_output"} <= set(events.Tags()["scalars"])
+    shown = set(train.TERMS) - {"emd", "mi"}  # which have no weight
+    assert {*shown, "lr", "epoch", "pairs_per_second", "val/emd_output"} <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Images("samples")] == [0, 2]
-    (emd,) = events.Scalars("emd")
-    assert emd.value == pytest.approx(next(line["emd"] for line in lines(tmp_path / "run") if "emd" in line))
+    (palette,) = events.Scalars("palette")
+    assert palette.value == pytest.approx(
+        next(line["palette"] for line in lines(tmp_path / "run") if "palette" in line)
+    )

@@ -12,6 +12,7 @@ from huenet.train import loop as train
 
 torch.set_num_threads(1)
 TINY = ["--size", "32", "--width", "8", "--batch-size", "4", "--val-pairs", "4", "--bins", "32", "--no-tensorboard"]
+TINY += ["--no-features"]  # weights of another network, which not every machine has
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 

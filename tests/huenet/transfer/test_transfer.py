@@ -212,12 +212,11 @@ def run(tmp_path):
     from huenet.config import from_preset
     from huenet.model import checkpoint
     from huenet.model.checkpoint import MODEL
-    from huenet.model.networks import Generator
+    from huenet.model.networks import build
 
-    config = from_preset("quick", size=32, width=4, prior=0.0)
+    config = from_preset("quick", size=32, width=4)
     torch.manual_seed(0)
-    generator = Generator(config)
-    torch.nn.init.constant_(generator.unet.last.bias, 0.1)
+    generator, _ = build(config)
     folder = tmp_path / "run"
     folder.mkdir()
     checkpoint.save(folder / MODEL, generator.state_dict(), {"step": 1, "config": config.to_json()})
@@ -225,11 +224,30 @@ def run(tmp_path):
 
 
 def test_a_network_rotates_hue_at_any_size(run):
-    source, target = scene(0, 300, 171), scene(1)
+    source, target = scene(0, 300, 171), np.full((40, 50, 3), (200, 60, 40), np.uint8)
     before, after = hsv_of(source), hsv_of(recolor(source, target, run=run, keep="value"))
-    turn = after[0] - before[0] - 0.1
-    assert np.abs(turn - np.round(turn))[before[1] * before[2] > 0.2].max() < 0.03
+    away = [hue - hsv_of(target)[0, 0, 0] for hue in (before[0], after[0])]
+    away = [np.abs(turns - np.round(turns))[before[1] * before[2] > 0.2].mean() for turns in away]
+    assert away[1] < 0.03 < 0.1 < away[0]  # near hues move together, so not all get there
     np.testing.assert_allclose(after[1:], before[1:], atol=2.01 / 255)
+
+
+def test_closeness_is_a_dial_of_the_network(run):
+    source, target = scene(0), scene(1)
+    torch = pytest.importorskip("torch")
+    from huenet.model import checkpoint
+    from huenet.model.checkpoint import MODEL
+
+    tensors, meta = checkpoint.load(run / MODEL)
+    shaken = {name: t + 0.1 * torch.randn(t.shape) for name, t in tensors.items()}
+    checkpoint.save(run / MODEL, shaken, meta)
+    results = [recolor(source, target, run=run, closeness=c) for c in (None, 0.0, 0.5, 1.0)]
+    np.testing.assert_array_equal(results[0], results[2])
+    assert (results[1] != results[3]).any()
+    with pytest.raises(ValueError, match=r"closeness must be from 0 to 1, got 1\.5"):
+        recolor(source, target, run=run, closeness=1.5)
+    with pytest.raises(ValueError, match="--closeness is for method huenet, got transport"):
+        recolor(source, target, method="transport", closeness=0.5)
 
 
 def test_networks_that_cannot_be_used_get_one_line(files, run, capsys):
@@ -240,7 +258,7 @@ def test_networks_that_cannot_be_used_get_one_line(files, run, capsys):
     assert command(*arguments, run) == 0
     (files / "out.png").unlink()
     tensors, meta = checkpoint.load(run / MODEL)
-    for change in ({"width": 8}, {"size": 64}, {"circle": False}, {"new_field": 1}, {"size": 33}):
+    for change in ({"width": 8}, {"circle": False}, {"new_field": 1}, {"size": 33}):
         import json
 
         config = json.dumps({**json.loads(meta["config"]), **change})
