@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a network on photographs of yours, or those of scikit-image",
     "transfer": "paint a picture, or a folder of them, with the colours of another",
     "map": "keep what a pair's transfer does, as a .cube or HaldCLUT for other programs",
+    "app": "try colour transfer on a page in the browser, on this machine alone",
     "evaluate": "measure a trained network beside the baselines on fixed pairs",
     "report": "turn an evaluation into one HTML page",
 }

@@ -13,7 +13,7 @@ ROOT = Path(diffhist.__file__).parent.parent
 LEVELS = {
     "huenet": [
         {"__init__", "__main__"},
-        {"report", "map"},
+        {"report", "map", "app"},
         {"train", "transfer", "evaluate"},
         {"model", "data"},
         {"methods", "images", "config", "metrics", "realism"},

@@ -1,0 +1,5 @@
+import sys
+
+from huenet.app.command import main
+
+sys.exit(main())

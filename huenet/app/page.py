@@ -1,0 +1,104 @@
+"""The page itself, in Gradio: where to drop, what to turn, what to see."""
+
+from __future__ import annotations
+
+import huenet._extra  # noqa: F401  # isort: skip
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from huenet.app import studio
+from huenet.methods.turn import KEEP
+from huenet.transfer.methods import METHODS
+
+__all__ = ["THEME", "page"]
+
+THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # no fonts from elsewhere
+KEPT = 3600  # seconds that files of a session stay
+
+
+def page() -> gr.Blocks:
+    """The page; each request has its own files, and nothing is shared between sessions."""
+    with gr.Blocks(title="huenet", analytics_enabled=False, delete_cache=(600, KEPT)) as blocks:
+        gr.Markdown("# huenet\nPaint a picture with the colours of another. Nothing leaves this machine.")
+        with gr.Row():
+            source, target = (
+                gr.Image(
+                    label=label,
+                    type="filepath",
+                    image_mode=None,
+                    sources=["upload", "clipboard"],
+                    height=260,
+                    elem_id=label.lower(),
+                )
+                for label in ("Source", "Target")
+            )
+        with gr.Row():
+            method = gr.Dropdown(list(METHODS), value="huenet", label="Method")
+            keep = gr.Radio(list(KEEP), value="light", label="Keep")
+            strength = gr.Slider(0, 2, 1, step=0.05, label="Strength")
+            saturation = gr.Slider(0, 1, 0, step=0.05, label="Saturation")
+            light = gr.Slider(0, 1, 0, step=0.05, label="Light")
+        result = gr.ImageSlider(label="Source and result", interactive=False, type="numpy", elem_id="result")
+        with gr.Accordion("Where: paint what is to be recoloured", open=False):
+            editor = gr.ImageEditor(
+                label="Mask", type="numpy", sources=[], layers=False, transforms=[],
+                brush=gr.Brush(colors=["#ffffff"], color_mode="fixed"),
+            )  # fmt: skip
+        hues = gr.Plot(label="Hues")
+        button = gr.Button("Make at full size, and the .cube", variant="primary", elem_id="finish")
+        files = gr.File(label="Download", file_count="multiple", interactive=False, elem_id="files", height=120)
+
+        dials: list[Any] = [method, strength, keep, saturation, light]
+        inputs = [source, target, editor, *dials]
+        source.change(_told(_canvas), source, editor)
+        changes = [source.change, target.change, editor.change, method.change, keep.change]
+        releases = [dial.release for dial in (strength, saturation, light)]
+        gr.on([*changes, *releases], _told(_preview), inputs, [result, hues], trigger_mode="always_last")
+        button.click(_told(_finished), inputs, files)
+    return blocks
+
+
+def _canvas(source: str | None) -> dict[str, Any] | None:
+    picture = None if source is None else studio.shown(source)
+    return None if picture is None else {"background": picture, "layers": [], "composite": picture}
+
+
+def _preview(source: str | None, target: str | None, editor: dict[str, Any] | None, *dials: Any) -> tuple[Any, Any]:
+    if source is None or target is None:
+        return None, None
+    one, other = studio.shown(source), studio.shown(target)
+    made, notes = studio.preview(one, other, _strokes(editor), _options(*dials))
+    for note in notes:
+        gr.Info(note)
+    return (one, made), studio.spectrum({"Source": one, "Target": other, "Result": made})
+
+
+def _finished(source: str | None, target: str | None, editor: dict[str, Any] | None, *dials: Any) -> list[str] | None:
+    if source is None or target is None:
+        raise ValueError("drop a source and a target first")
+    return studio.finished(source, target, _strokes(editor), _options(*dials))
+
+
+def _options(method: str, strength: float, keep: str, saturation: float, light: float) -> dict[str, Any]:
+    return {"method": method, "strength": strength, "keep": keep, "saturation": saturation, "light": light}
+
+
+def _strokes(editor: dict[str, Any] | None) -> np.ndarray | None:
+    layers = (editor or {}).get("layers") or []
+    return np.max([layer[..., 3] for layer in layers], axis=0) if layers else None
+
+
+def _told(function: Callable) -> Callable:
+    """The same, whose errors of input are shown as one line."""
+
+    def told(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
+
+    return told
