@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with (
         ended_cleanly(),
         tempfile.TemporaryDirectory(prefix="huenet-app-") as folder,
-    ):  # gone at the end, with every picture
+    ):
+        # gone at the end, with every picture
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
         tempfile.tempdir = folder
         import uvicorn
