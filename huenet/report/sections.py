@@ -9,7 +9,7 @@ from __future__ import annotations
 import huenet._extra  # noqa: F401  # isort: skip
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ class Evidence:
     generators: Mapping[str, AnyGenerator]
     images: Mapping[str, np.ndarray]
     curves: Sequence[Mapping[str, Any]]
+    _made: dict[tuple[str, str], dict[str, np.ndarray]] = field(default_factory=dict, init=False)
 
     @property
     def run(self) -> str:
@@ -83,6 +84,12 @@ class Evidence:
         hsv = self.hsv(source)
         hue = output_hue(self.generators["huenet"], hsv, self.hsv(target)).astype(float)
         return painted(self.config, hsv, hue)
+
+    def made(self, source: str, target: str) -> dict[str, np.ndarray]:
+        """What every method makes of a pair, HSV; kept, because some pairs are shown twice and descent takes time."""
+        if (source, target) not in self._made:
+            self._made[source, target] = outputs(self.hsv(source), self.hsv(target), self.generators)
+        return self._made[source, target]
 
     def three(self, source: str, target: str) -> dict[str, np.ndarray]:
         """Source, target and output by these names."""
@@ -158,7 +165,7 @@ def figure3(evidence: Evidence) -> dict[str, Any]:
     pairs = []
     for (source, target), row in zip(evidence.pairs[: SHOWN - 1], evidence.rows, strict=False):
         hsv, goal = evidence.hsv(source), evidence.hsv(target)
-        made = {"target": goal, **outputs(hsv, goal, evidence.generators)}
+        made = {"target": goal, **evidence.made(source, target)}
         pairs.append(
             {
                 tables.name_of(name): (joint_histogram(hsv[0], made[name][0]), decimal(row[name]["mi_hard"], 3))
@@ -173,7 +180,7 @@ def figure6(evidence: Evidence) -> dict[str, Any]:
     pairs = []
     for (source, target), row in zip(evidence.pairs[:SHOWN], evidence.rows, strict=False):
         hsv, goal = evidence.hsv(source), evidence.hsv(target)
-        made = outputs(hsv, goal, evidence.generators)
+        made = evidence.made(source, target)
         cells: dict[str, Any] = {"source": (photograph(hsv), ()), "target": (photograph(goal), ())}
         for name in (name for name in GALLERY if name in made):
             far, rough = (decimal(row[name][key], 4) for key in ("palette", "incoherence"))

@@ -68,6 +68,7 @@ def test_pictures_that_were_trained_on_are_left_out(folder, tmp_path):
     assert any("1 pair holds" in note for note in tables.notes(results))
 
 
+@pytest.mark.slow
 def test_a_list_of_pairs_as_people_have_them(run, tmp_path):
     """From a spreadsheet, with pictures in folders, grey ones, other sizes and shapes, and pairs that come twice."""
     place = make_pictures(tmp_path / "pictures" / "deep er")
@@ -191,6 +192,7 @@ def test_the_ablation_fills_its_column(folder, run, tmp_path, capsys):
     assert not any("last column is empty" in note for note in tables.notes(results))
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_are_measured_without_a_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     results = evaluate.evaluate(pairs=1, workers=1)
@@ -381,6 +383,7 @@ def test_wrong_input_gets_one_line(folder, run, tmp_path, capsys):
     assert not (run / "evaluation").exists()
 
 
+@pytest.mark.slow
 def test_pictures_of_one_pixel_are_measured(run, tmp_path):
     place = tmp_path / "dots"
     place.mkdir()

@@ -41,7 +41,7 @@ def step_of(out):
 @pytest.mark.parametrize("preset", ["paper", "default"])
 def test_a_killed_run_goes_on_bit_for_bit(folder, tmp_path, monkeypatch, preset):
     """With dropout and batch norm (paper), and with averaged weights and a falling rate (default)."""
-    flags = ["--preset", preset, "--steps", 8, "--save-every", 4, "--seed", 3]
+    flags = ["--preset", preset, "--steps", 5, "--save-every", 2, "--seed", 3]
     assert run(folder, tmp_path / "whole", *flags) == 0
 
     step = train.training_step
@@ -50,7 +50,7 @@ def test_a_killed_run_goes_on_bit_for_bit(folder, tmp_path, monkeypatch, preset)
     def dies(*arguments):
         nonlocal count
         count += 1
-        if count == 7:
+        if count == 4:
             raise ZeroDivisionError("killed")
         return step(*arguments)
 
@@ -58,7 +58,7 @@ def test_a_killed_run_goes_on_bit_for_bit(folder, tmp_path, monkeypatch, preset)
     with pytest.raises(ZeroDivisionError):
         run(folder, tmp_path / "cut", *flags)
     monkeypatch.undo()
-    assert checkpoint.load(tmp_path / "cut" / CHECKPOINT)[1]["step"] == 4
+    assert checkpoint.load(tmp_path / "cut" / CHECKPOINT)[1]["step"] == 2
     torch.manual_seed(99)  # nothing of the old process is left
     assert train.main(["--resume", "auto", "--out", str(tmp_path / "cut")]) == 0
     for name, (one, other) in checkpoints(tmp_path / "whole", tmp_path / "cut").items():
