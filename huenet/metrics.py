@@ -214,8 +214,8 @@ def surfaces(rgb: np.ndarray, /) -> np.ndarray:
 def parting(source: np.ndarray, hue: np.ndarray, weights: np.ndarray, labels: np.ndarray, /) -> np.ndarray:
     """How far hues that lay on one surface of the source have been turned by different amounts.
 
-    The circular variance of the turn within each surface, 1 - |sum w exp(i turn)| / sum w, averaged over surfaces by
-    their weight. 0 for any rotation; a petal that is dipped in two colours has up to 1. A map over hue alone parts a
+    The circular variance of the turn within each surface, ``1 - |sum w exp(i turn)| / sum w``, averaged over surfaces
+    by their weight. 0 for any rotation; a petal that is dipped in two colours has up to 1. A map over hue alone parts a
     surface only as far as its own hues differ.
 
     Parameters
