@@ -13,7 +13,7 @@ Conventions, said once:
 - ``diffhist.nn`` has the losses as torch modules; it is imported on demand, since it needs torch.
 """
 
-from diffhist._backends.primitive import value_and_grad, vjp
+from diffhist._backends.primitive import jvp, value_and_grad, vjp
 from diffhist._registry import register_backend
 from diffhist.chance import mi_ceiling, mi_floor
 from diffhist.divergence import js_divergence, kl_divergence
@@ -36,6 +36,7 @@ __all__ = [
     "equalize",
     "joint_histogram",
     "js_divergence",
+    "jvp",
     "kl_divergence",
     "match_histogram",
     "mi_ceiling",

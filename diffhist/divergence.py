@@ -79,15 +79,15 @@ def _kl_divergence(p: Array, q: Array, /) -> Array:
     return xp.astype(xp.where(lost, xp.full_like(value, xp.inf), value), xp.result_type(p, q))
 
 
-@_kl_divergence.defvjp
-def _(g, out, p, q, /, *, needed):
+@_kl_divergence.defslopes
+def _(out, p, q, /):
     xp, a, b, p_mass, q_mass = _both_shares(p, q)
     lost = xp.any((a > 0) & (b == 0), axis=-1, keepdims=True)
-    g = xp.where(lost, xp.zeros_like(p_mass), xp.astype(g, a.dtype)[..., None])
-    return (
-        g * _through_shares(xp, _log_ratio(xp, a, b), a, p_mass),
-        g * _through_shares(xp, -divide_or_zero(xp, a, b), b, q_mass),
+    slopes = (
+        _through_shares(xp, _log_ratio(xp, a, b), a, p_mass),
+        _through_shares(xp, -divide_or_zero(xp, a, b), b, q_mass),
     )
+    return [xp.where(lost, xp.zeros_like(s), s) for s in slopes]
 
 
 @differentiable
@@ -101,13 +101,13 @@ def _js_divergence(p: Array, q: Array, /) -> Array:
     return xp.astype(0.25 * xp.sum((a + b) * bits, axis=-1), xp.result_type(p, q))
 
 
-@_js_divergence.defvjp
-def _(g, out, p, q, /, *, needed):
+@_js_divergence.defslopes
+def _(out, p, q, /):
     xp, a, b, p_mass, q_mass = _both_shares(p, q)
-    g, contrast = 0.5 * xp.astype(g, a.dtype)[..., None], divide_or_zero(xp, a - b, a + b)
+    contrast = divide_or_zero(xp, a - b, a + b)
     return (
-        g * _through_shares(xp, log_or_zero(xp, 1.0 + contrast), a, p_mass),
-        g * _through_shares(xp, log_or_zero(xp, 1.0 - contrast), b, q_mass),
+        0.5 * _through_shares(xp, log_or_zero(xp, 1.0 + contrast), a, p_mass),
+        0.5 * _through_shares(xp, log_or_zero(xp, 1.0 - contrast), b, q_mass),
     )
 
 

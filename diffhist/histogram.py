@@ -1,6 +1,7 @@
 """Soft histograms, one- and two-dimensional, and their gradient rules (Eq. 4 and 23)."""
 
 import builtins
+import functools
 import math
 import operator
 from typing import Any
@@ -188,7 +189,7 @@ def _axis(of: str, bins: Any, range: Any, bandwidth: Any, boundary: Any) -> Axis
 def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any, axis: Any, normalize: bool) -> Array:
     x, *rest, w = samples(*images, weights, axis=axis)
     xp = namespace(*images)
-    sums = _spread(x, *rest or (None,), w, axes=grids, orders=(0,) * len(grids))
+    sums = _spread(x, *rest or (None,), w, axes=grids, orders=((0,) * len(grids),))
     if not normalize:
         return sums
     return _share(sums, w, rank=len(grids), count=x.shape[-1], dtype=xp.result_type(*(i.dtype for i in images)))
@@ -216,10 +217,10 @@ def samples(*arrays: Any, axis: Any, names: tuple[str, ...] = ("x", "y", "weight
         )
     if weights is not None and xp.isdtype(weights.dtype, "bool"):
         weights = xp.astype(weights, compute_dtype(xp, *images))
-    return [None if a is None else _samples(a, pixels, axes) for a in (*images, weights)]
+    return [None if a is None else joined(a, pixels, axes) for a in (*images, weights)]
 
 
-def _samples(a: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+def joined(a: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     """Broadcast to ``shape`` and bring the sample axes together at the end: (..., N)."""
     if tuple(a.shape) == shape and axes == (-1,):
         return a
@@ -241,8 +242,8 @@ def _order(mapped: int, rank: int, axes: tuple[int, ...]) -> tuple[int, ...]:
     return (*(d for d in builtins.range(mapped + rank) if d not in samples), *samples)
 
 
-@_arranged.defvjp
-def _(g, out, a, /, *, rank, shape, axes, needed):
+@_arranged.deflinear
+def _(g, a, /, *, rank, shape, axes):
     xp = namespace(a)
     batch = tuple(n for d, n in enumerate(shape) if d - len(shape) not in axes)
     mapped = tuple(a.shape[: a.ndim - rank])
@@ -251,7 +252,7 @@ def _(g, out, a, /, *, rank, shape, axes, needed):
     g = xp.permute_dims(g, tuple(order.index(d) for d in builtins.range(len(order))))
     own = (1,) * (len(shape) - rank) + tuple(a.shape[a.ndim - rank :])
     stretched = tuple(d - len(shape) for d, n in enumerate(own) if n != shape[d])
-    return (xp.reshape(xp.sum(g, axis=stretched) if stretched else g, a.shape),)
+    return xp.reshape(xp.sum(g, axis=stretched) if stretched else g, a.shape)
 
 
 @differentiable
@@ -277,84 +278,149 @@ def _(g, out, sums, weights, /, *, rank, count, dtype, needed):
     return each, xp.broadcast_to(-back, weights.shape)
 
 
+@_share.defjvp
+def _(tangents, out, sums, weights, /, *, rank, count, dtype):
+    xp = namespace(sums)
+    found = None
+    if tangents[0] is not None:
+        found = _share(tangents[0], weights, rank=rank, count=count, dtype=sums.dtype)
+    if weights is not None and tangents[1] is not None:
+        total, more = (_total(xp, w, rank, sums.dtype) for w in (weights, tangents[1]))
+        found = _plus(found, -divide_or_zero(xp, xp.astype(out, sums.dtype) * more, total + xp.zeros_like(sums)))
+    return found
+
+
 def _total(xp: Any, weights: Array, rank: int, dtype: Any) -> Array:
     total = xp.astype(xp.sum(xp.astype(weights, compute_dtype(xp, weights)), axis=-1), dtype)
     return xp.reshape(total, (*total.shape, *(1,) * rank))
 
 
-def _ignored(xp: Any, pixels: list[Array], weights: Array | None) -> list[Array]:
-    """The pixels, those without weight and without a finite value set to 0, so that no NaN comes of them."""
-    if weights is None:
-        return pixels
-    return [xp.where((weights == 0) & ~xp.isfinite(p), xp.zeros_like(p), p) for p in pixels]
-
-
-def _rows(xp: Any, a: Array) -> Array:
-    return xp.reshape(a, (-1, a.shape[-1]))
+def _rows(xp: Any, a: Array, rank: int = 1) -> Array:
+    return xp.reshape(a, (-1, *a.shape[len(a.shape) - rank :]))
 
 
 @differentiable
 def _spread(x: Array, y: Array | None, weights: Array | None, /, *, axes: Any, orders: Any) -> Array:
-    """Weighted sums over pixels of the kernel's masses, or of their derivatives: (..., N) -> (..., Kx[, Ky])."""
+    """Weighted sums over pixels of the kernel's masses, or of their derivatives: (..., N) -> (..., Kx[, Ky]).
+
+    For each of ``orders``, all of which add up, the weights (..., orders N) hold N; None are ones. Linear in them.
+    """
     xp = namespace(x)
-    pixels = [a for a in (x, y) if a is not None]
-    rows = [_rows(xp, p) for p in _ignored(xp, pixels, weights)]
-    w = None if weights is None else _rows(xp, weights)
     dtype = compute_dtype(xp, x, y, weights)
+    pixels, _ = _counted(xp, [a for a in (x, y) if a is not None], weights, len(orders))
+    rows = [_rows(xp, p) for p in pixels]
+    w = None if weights is None else xp.reshape(weights, (rows[0].shape[0], len(orders), -1))
     with exact_sums(x):
         sums = xp.astype(spread(xp, rows, w, axes, orders, dtype), dtype)
     return xp.reshape(sums, (*x.shape[:-1], *sums.shape[1:]))
 
 
+_spread.blind = True
+
+
 @_spread.defvjp
 def _(g, out, x, y, weights, /, *, axes, orders, needed):
     xp = namespace(x)
-    pixels = [a for a in (x, y) if a is not None]
-    clean = _ignored(xp, pixels, weights)
+    pixels, counts = _counted(xp, [a for a in (x, y) if a is not None], weights, len(orders))
     targets = [j for j in (0, 1) if needed[j]]
-    wanted = tuple(_raised(orders, j) for j in targets) + ((orders,) if needed[2] else ())
-    seen = _gather(g, *clean, *(None,) * (2 - len(clean)), axes=axes, orders=wanted)
+    wanted = [raised for j in targets for raised in _raised(orders, j)] + (list(orders) if needed[2] else [])
+    seen = _gather(g, *pixels, *(None,) * (2 - len(pixels)), axes=axes, orders=tuple(wanted))
+    each = xp.reshape(seen, (*seen.shape[:-2], -1, len(orders), seen.shape[-1]))
     found: list[Array | None] = [None, None, None]
     for n, j in enumerate(targets):
-        found[j] = seen[..., n, :] if weights is None else weights * seen[..., n, :]
+        found[j] = xp.sum(_weighted(xp, weights, each[..., n, :, :]), axis=-2)
     if needed[2]:
-        counts = xp.ones_like(weights, dtype=xp.bool)
-        for p in pixels:
-            counts = counts & ((weights != 0) | xp.isfinite(p))
-        found[2] = xp.where(counts, seen[..., -1, :], xp.zeros_like(seen[..., -1, :]))
-    return tuple(found)
+        found[2] = xp.reshape(_where(xp, counts, each[..., -1, :, :]), weights.shape)
+    return found
+
+
+@_spread.defjvp
+def _(tangents, out, x, y, weights, /, *, axes, orders):
+    """A pixel that moves is a pixel under a kernel of one more order, its weight multiplied by how far it moves."""
+    xp = namespace(x)
+    dtype = compute_dtype(xp, x, y, weights)
+    pixels, counts = _counted(xp, [a for a in (x, y) if a is not None], weights, len(orders))
+    terms, raised = [], []
+    for j, t in enumerate(tangents[:2]):
+        if t is not None:
+            moved = _joined(xp, [xp.astype(t, dtype)] * len(orders))
+            terms.append(moved if weights is None else moved * weights)
+            raised += _raised(orders, j)
+    if tangents[2] is not None:
+        more = _where(xp, counts, xp.reshape(tangents[2], (*x.shape[:-1], len(orders), -1)))
+        terms.append(xp.reshape(xp.astype(more, dtype), weights.shape))
+        raised += orders
+    return _spread(*pixels, *(None,) * (2 - len(pixels)), _joined(xp, terms), axes=axes, orders=tuple(raised))
+
+
+def _counted(xp: Any, pixels: list[Array], weights: Array | None, orders: int) -> tuple[list[Array], Array | None]:
+    """The pixels, those without weight and without a finite value set to 0, so that no NaN comes of them; and whether
+    a pixel is none of these."""
+    if weights is None:
+        return pixels, None
+    weighed = xp.any(xp.reshape(weights, (*pixels[0].shape[:-1], orders, -1)) != 0, axis=-2)
+    finite = [xp.isfinite(p) for p in pixels]
+    clean = [xp.where(weighed | f, p, xp.zeros_like(p)) for p, f in zip(pixels, finite, strict=True)]
+    return clean, weighed | functools.reduce(operator.and_, finite)
+
+
+def _where(xp: Any, counts: Array, a: Array) -> Array:
+    """``a`` (..., orders, N) where pixels count, and 0 elsewhere."""
+    return xp.where(xp.expand_dims(counts, axis=-2), a, xp.zeros_like(a))
+
+
+def _weighted(xp: Any, weights: Array | None, each: Array) -> Array:
+    """``each`` (..., orders, N) times the weights."""
+    return each if weights is None else each * xp.reshape(weights, each.shape)
 
 
 @differentiable
 def _gather(h: Array, x: Array, y: Array | None, /, *, axes: Any, orders: Any) -> Array:
-    """The adjoint of `_spread`: for each of ``orders``, h seen through the kernel at each pixel -> (..., orders, N)."""
+    """The adjoint of `_spread` in its weights: for each of ``orders``, h seen through the kernel at each pixel:
+    (..., Kx[, Ky]) -> (..., orders, N). Linear in h."""
     xp = namespace(x)
     pixels = [_rows(xp, a) for a in (x, y) if a is not None]
-    h = xp.reshape(h, (pixels[0].shape[0], *h.shape[h.ndim - len(axes) :]))
     with exact_sums(x):
-        seen = gather(xp, h, pixels, axes, orders, compute_dtype(xp, h, x, y))
+        seen = gather(xp, _rows(xp, h, len(axes)), pixels, axes, orders, compute_dtype(xp, h, x, y))
     return xp.stack([xp.reshape(s, x.shape) for s in seen], axis=-2)
+
+
+_gather.blind = True
 
 
 @_gather.defvjp
 def _(g, out, h, x, y, /, *, axes, orders, needed):
-    pixels = [a for a in (x, y) if a is not None]
+    xp = namespace(x)
     found: list[Array | None] = [None, None, None]
-    for n, order in enumerate(orders):
-        each = g[..., n, :]
-        if needed[0]:
-            found[0] = _plus(found[0], _spread(x, y, each, axes=axes, orders=order))
-        targets = [j for j in range(len(pixels)) if needed[1 + j]]
-        if targets:
-            seen = _gather(h, x, y, axes=axes, orders=tuple(_raised(order, j) for j in targets))
-            for m, j in enumerate(targets):
-                found[1 + j] = _plus(found[1 + j], each * seen[..., m, :])
-    return tuple(found)
+    if needed[0]:
+        found[0] = _spread(x, y, xp.reshape(g, (*x.shape[:-1], -1)), axes=axes, orders=orders)
+    targets = [j for j in (0, 1) if needed[1 + j]]
+    if targets:
+        slopes = _gather(h, x, y, axes=axes, orders=tuple(raised for j in targets for raised in _raised(orders, j)))
+        for n, j in enumerate(targets):
+            found[1 + j] = xp.sum(g * slopes[..., n * len(orders) : (n + 1) * len(orders), :], axis=-2)
+    return found
+
+
+@_gather.defjvp
+def _(tangents, out, h, x, y, /, *, axes, orders):
+    xp = namespace(x)
+    found = None if tangents[0] is None else _gather(tangents[0], x, y, axes=axes, orders=orders)
+    for j, t in enumerate(tangents[1:]):
+        if t is not None:
+            slope = _gather(h, x, y, axes=axes, orders=tuple(_raised(orders, j)))
+            found = _plus(found, xp.expand_dims(t, axis=-2) * slope)
+    return found
+
+
+def _joined(xp: Any, terms: list[Array]) -> Array:
+    return terms[0] if len(terms) == 1 else xp.concat(terms, axis=-1)
 
 
 def _plus(total: Array | None, more: Array) -> Array:
     return more if total is None else total + more
 
 
-def _raised(orders: tuple[int, ...], j: int) -> tuple[int, ...]:
-    return tuple(o + (n == j) for n, o in enumerate(orders))
+def _raised(orders: Any, j: int) -> list[tuple[int, ...]]:
+    """Each of the orders, one higher in the j-th coordinate."""
+    return [tuple([o + (n == j) for n, o in enumerate(order)]) for order in orders]

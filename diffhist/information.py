@@ -13,6 +13,7 @@ from diffhist._array import (
     sign,
 )
 from diffhist._backends.primitive import differentiable
+from diffhist.histogram import joined
 
 __all__ = ["conditional_entropy", "entropy", "mi_distance", "mutual_information", "normalized_mutual_information"]
 
@@ -42,24 +43,21 @@ def entropy(p: Array, /, *, axis: int | tuple[int, ...] = -1) -> Array:
     (2.0794, 2.0794)
     """
     check_arrays({"p": p})
-    return _entropy(p, axes=sample_axes(axis, len(p.shape)))
+    return _entropy(joined(p, tuple(p.shape), sample_axes(axis, len(p.shape))))
 
 
 @differentiable
-def _entropy(p: Array, /, *, axes: tuple[int, ...]) -> Array:
+def _entropy(p: Array, /) -> Array:
     xp = namespace(p)
-    shares = _shares(xp, p, axes)
-    return xp.astype(-xp.sum(shares * log_or_zero(xp, shares), axis=axes), p.dtype)
+    shares = _shares(xp, p, (-1,))
+    return xp.astype(-xp.sum(shares * log_or_zero(xp, shares), axis=-1), p.dtype)
 
 
-@_entropy.defvjp
-def _(g, out, p, /, *, axes, needed):
+@_entropy.defslopes
+def _(out, p, /):
     xp = namespace(p)
-    shares = _shares(xp, p, axes)
-    for a in sorted(axes, reverse=True):
-        g, out = (xp.expand_dims(xp.astype(t, shares.dtype), axis=a) for t in (g, out))
-    total = xp.sum(xp.astype(p, shares.dtype), axis=axes, keepdims=True)
-    return (divide_or_zero(xp, -g * (log_or_zero(xp, shares) + out), total),)
+    shares = _shares(xp, p, (-1,))
+    return [_per_mass(xp, -(log_or_zero(xp, shares) + _wide(xp, out, shares)), p, rank=1)]
 
 
 def mutual_information(pxy: Array, /) -> Array:
@@ -97,14 +95,14 @@ def mutual_information(pxy: Array, /) -> Array:
 @differentiable
 def _mutual_information(pxy: Array, /) -> Array:
     xp = namespace(pxy)
-    return xp.astype(_information(xp, pxy)[0], pxy.dtype)
+    return xp.astype(_information(xp, pxy)[0][..., 0, 0], pxy.dtype)
 
 
-@_mutual_information.defvjp
-def _(g, out, pxy, /, *, needed):
+@_mutual_information.defslopes
+def _(out, pxy, /):
     xp = namespace(pxy)
-    information, ratio, _, shares = _information(xp, pxy)
-    return (_per_mass(xp, g, (ratio - information[..., None, None]), pxy, shares),)
+    information, ratio, *_ = _information(xp, pxy)
+    return [_per_mass(xp, ratio - information, pxy)]
 
 
 def conditional_entropy(pxy: Array, /) -> Array:
@@ -138,12 +136,11 @@ def _conditional_entropy(pxy: Array, /) -> Array:
     return xp.astype(xp.abs(xp.sum(shares * log_conditional, axis=(-2, -1))), pxy.dtype)  # no term is above 0
 
 
-@_conditional_entropy.defvjp
-def _(g, out, pxy, /, *, needed):
+@_conditional_entropy.defslopes
+def _(out, pxy, /):
     xp = namespace(pxy)
     shares, log_conditional = _conditional(xp, pxy)
-    slope = -log_conditional - xp.astype(out, shares.dtype)[..., None, None]
-    return (_per_mass(xp, g, slope, pxy, shares),)
+    return [_per_mass(xp, -log_conditional - _wide(xp, out, shares), pxy)]
 
 
 def mi_distance(pxy: Array, /) -> Array:
@@ -231,17 +228,17 @@ def normalized_mutual_information(pxy: Array, /, *, norm: str = "joint") -> Arra
 def _normalized(pxy: Array, /, *, norm: str) -> Array:
     xp = namespace(pxy)
     information, _, joint, _ = _information(xp, pxy)
-    share = divide_or_zero(xp, information, _norm(xp, pxy, norm)[0][..., 0, 0])
-    return xp.astype(xp.where(joint == 0, xp.ones_like(share), share), pxy.dtype)
+    share = divide_or_zero(xp, information, _norm(xp, pxy, norm)[0])
+    return xp.astype(xp.where(joint == 0, xp.ones_like(share), share)[..., 0, 0], pxy.dtype)
 
 
-@_normalized.defvjp
-def _(g, out, pxy, /, *, norm, needed):
+@_normalized.defslopes
+def _(out, pxy, /, *, norm):
     xp = namespace(pxy)
-    information, ratio, _, shares = _information(xp, pxy)
-    (norm, norm_slope), information = _norm(xp, pxy, norm), information[..., None, None]
+    information, ratio, *_ = _information(xp, pxy)
+    norm, norm_slope = _norm(xp, pxy, norm)
     slope = (ratio - information) - divide_or_zero(xp, information, norm) * norm_slope
-    return (_per_mass(xp, g, divide_or_zero(xp, slope, norm + xp.zeros_like(slope)), pxy, shares),)
+    return [_per_mass(xp, divide_or_zero(xp, slope, norm + xp.zeros_like(slope)), pxy)]
 
 
 def _norm(xp: Any, pxy: Array, kind: str) -> tuple[Array, Array]:
@@ -285,15 +282,22 @@ def _conditional(xp: Any, pxy: Array) -> tuple[Array, Array]:
 
 
 def _information(xp: Any, pxy: Array) -> tuple[Array, Array, Array, Array]:
-    """I, log(P / (Px Py)), the joint entropy, and the shares P of a table; logarithms are 0 in empty cells."""
+    """I, log(P / (Px Py)), the joint entropy, and the shares P of a table, all with its axes; logarithms are 0 in empty
+    cells."""
     shares = _shares(xp, pxy, (-2, -1))
     logs = log_or_zero(xp, shares)
     marginals = [log_or_zero(xp, xp.sum(shares, axis=a, keepdims=True)) for a in (-1, -2)]
     ratio = xp.where(shares == 0, xp.zeros_like(logs), logs - marginals[0] - marginals[1])
-    return xp.sum(shares * ratio, axis=(-2, -1)), ratio, -xp.sum(shares * logs, axis=(-2, -1)), shares
+    information, entropy_ = (xp.sum(shares * a, axis=(-2, -1), keepdims=True) for a in (ratio, logs))
+    return information, ratio, -entropy_, shares
 
 
-def _per_mass(xp: Any, g: Array, slope: Array, pxy: Array, shares: Array) -> Array:
-    """Cotangent of a table from the slope by its shares: divided by its mass, nothing where there is none."""
-    total = xp.sum(xp.astype(pxy, shares.dtype), axis=(-2, -1), keepdims=True)
-    return divide_or_zero(xp, xp.astype(g, shares.dtype)[..., None, None] * slope, total)
+def _wide(xp: Any, out: Array, like: Array) -> Array:
+    """A value (...) beside the histogram (..., K) or (..., K, L) that it is of."""
+    return xp.reshape(xp.astype(out, like.dtype), (*out.shape, *(1,) * (like.ndim - out.ndim)))
+
+
+def _per_mass(xp: Any, slope: Array, p: Array, rank: int = 2) -> Array:
+    """The slope by a histogram's masses from that by its shares: nothing where there is no mass."""
+    total = xp.sum(xp.astype(p, slope.dtype), axis=tuple(builtins.range(-rank, 0)), keepdims=True)
+    return divide_or_zero(xp, slope, total + xp.zeros_like(slope))

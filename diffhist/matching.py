@@ -184,15 +184,22 @@ def _(g, out, h, /, *, needed):
     return (divide_or_zero(xp, slope, xp.sum(h, axis=-1, keepdims=True) + xp.zeros_like(h)),)
 
 
+@_shares.defjvp
+def _(tangents, out, h, /):
+    xp = namespace(h)
+    moved = tangents[0] - out * xp.sum(tangents[0], axis=-1, keepdims=True)
+    return divide_or_zero(xp, moved, xp.sum(h, axis=-1, keepdims=True) + xp.zeros_like(h))
+
+
 @differentiable
 def _middles(h: Array, /) -> Array:
     """The running sum of shares up to the middle of each bin: what is as much above as below the bin's own mass."""
     return running_sum(namespace(h), h) - 0.5 * h
 
 
-@_middles.defvjp
-def _(g, out, h, /, *, needed):
-    return (_sum_back(namespace(h), g) - 0.5 * g,)
+@_middles.deflinear
+def _(g, h, /):
+    return _sum_back(namespace(h), g) - 0.5 * g
 
 
 def _sum_back(xp: Any, a: Array) -> Array:
@@ -206,9 +213,9 @@ def _flat(a: Array, /) -> Array:
     return a[..., 0, :]
 
 
-@_flat.defvjp
-def _(g, out, a, /, *, needed):
-    return (namespace(a).expand_dims(g, axis=-2),)
+@_flat.deflinear
+def _(g, a, /):
+    return namespace(a).expand_dims(g, axis=-2)
 
 
 @differentiable
@@ -231,6 +238,11 @@ def _(g, out, x, /, *, axis, order, needed):
     return (g * _wound(x, axis=axis, order=order + 1),)
 
 
+@_wound.defjvp
+def _(tangents, out, x, /, *, axis, order):
+    return tangents[0] * _wound(x, axis=axis, order=order + 1)
+
+
 @differentiable
 def _offset(p: Array, q: Array, /) -> Array:
     """The median over the circle of the difference of running sums (Delon et al. 2010): (..., K) -> (..., 1)."""
@@ -249,6 +261,18 @@ def _(g, out, p, q, /, *, needed):
         slope = slope + 0.5 * g * there / xp.sum(there, axis=-1, keepdims=True)
     slope = _sum_back(xp, slope)
     return slope, -slope
+
+
+@_offset.defjvp
+def _(tangents, out, p, q, /):
+    xp = namespace(p)
+    D, found = running_sum(xp, p - q), xp.zeros_like(out)
+    for way, t in zip((0.5, -0.5), tangents, strict=True):
+        for middle in _medians(xp, D) if t is not None else ():
+            there = xp.astype(middle == D, D.dtype)
+            moved = xp.sum(there * running_sum(xp, t), axis=-1, keepdims=True)
+            found = found + way * moved / xp.sum(there, axis=-1, keepdims=True)
+    return found
 
 
 def _medians(xp: Any, D: Array) -> tuple[Array, Array]:
@@ -272,6 +296,16 @@ def _(g, out, h, u, /, *, circular, needed):
     moved = _put(back, own, size=h.shape[-1])
     # a share moves all quantiles above its bin, and those within it by as much as they have of it
     return _put(back * (1.0 - t), own, size=h.shape[-1]) - _sum_back(xp, moved), back
+
+
+@_quantile.defjvp
+def _(tangents, out, h, u, /, *, circular):
+    xp = namespace(h)
+    own, t = _found(xp, h, u, circular)
+    moved = xp.zeros_like(u) if tangents[1] is None else tangents[1]
+    if tangents[0] is not None:
+        moved = moved + (1.0 - t) * _pick(tangents[0], own) - _pick(running_sum(xp, tangents[0]), own)
+    return divide_or_zero(xp, moved, _pick(h, own))
 
 
 def _found(xp: Any, h: Array, u: Array, circular: bool) -> tuple[Array, Array]:
@@ -300,6 +334,11 @@ def _(g, out, table, where, /, *, needed):
     return _put(g, where, size=table.shape[-1]), None
 
 
+@_pick.defjvp
+def _(tangents, out, table, where, /):
+    return None if tangents[0] is None else _pick(tangents[0], where)
+
+
 @differentiable
 def _put(values: Array, where: Array, /, *, size: int) -> Array:
     """The adjoint of `_pick`: sums of values by bin, (..., N) -> (..., K)."""
@@ -313,6 +352,11 @@ def _put(values: Array, where: Array, /, *, size: int) -> Array:
 @_put.defvjp
 def _(g, out, values, where, /, *, size, needed):
     return _pick(g, where), None
+
+
+@_put.defjvp
+def _(tangents, out, values, where, /, *, size):
+    return None if tangents[0] is None else _put(tangents[0], where, size=size)
 
 
 @differentiable
@@ -331,3 +375,8 @@ def _placed(found: Array, /, *, shape: tuple[int, ...], axes: tuple[int, ...], g
 def _(g, out, found, /, *, shape, axes, grid, dtype, needed):
     g = namespace(found).astype(g, found.dtype) * grid.step
     return (_arranged(g, rank=len(shape), shape=shape, axes=axes),)
+
+
+@_placed.defjvp
+def _(tangents, out, found, /, *, shape, axes, grid, dtype):
+    return _placed(tangents[0], shape=shape, axes=axes, grid=grid._replace(low=0.0), dtype=dtype)

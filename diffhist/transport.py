@@ -95,11 +95,11 @@ def _squared_emd(p: Array, q: Array, /, *, circular: bool) -> Array:
     return xp.astype(xp.sum(E * E, axis=-1), xp.result_type(p, q))
 
 
-@_squared_emd.defvjp
-def _(g, out, p, q, /, *, circular, needed):
+@_squared_emd.defslopes
+def _(out, p, q, /, *, circular):
     xp, p, q = working(p, q)
     E, early = _differences(xp, p - q, circular)
-    slope = xp.astype(g, E.dtype)[..., None] * 2.0 * _running_back(xp, E, early)
+    slope = 2.0 * _running_back(xp, E, early)
     return slope, -slope
 
 
@@ -112,11 +112,11 @@ def _emd(p: Array, q: Array, /, *, order: int, circular: bool) -> Array:
     return xp.astype(distance, xp.result_type(p, q))
 
 
-@_emd.defvjp
-def _(g, out, p, q, /, *, order, circular, needed):
+@_emd.defslopes
+def _(out, p, q, /, *, order, circular):
     xp, p, q = working(p, q)
     E, early = _shape_differences(xp, p, q, order, circular)
-    g, out = xp.astype(g, E.dtype)[..., None] / p.shape[-1], xp.astype(out, E.dtype)[..., None]
+    out, K = xp.expand_dims(xp.astype(out, E.dtype), axis=-1), p.shape[-1]
     slope = _running_back(xp, sign(xp, E) if order == 1 else divide_or_zero(xp, E, out + xp.zeros_like(E)), early)
 
     def through_sum(h: Array) -> Array:  # of h / sum(h)
@@ -124,7 +124,7 @@ def _(g, out, p, q, /, *, order, circular, needed):
         return divide_or_zero(xp, slope - divide_or_zero(xp, xp.sum(slope * h, axis=-1, keepdims=True), mass), mass)
 
     alive = (xp.sum(p, axis=-1, keepdims=True) != 0) & (xp.sum(q, axis=-1, keepdims=True) != 0)
-    return tuple(sign * g * xp.where(alive, through_sum(h), xp.zeros_like(h)) for sign, h in ((1.0, p), (-1.0, q)))
+    return tuple(way / K * xp.where(alive, through_sum(h), xp.zeros_like(h)) for way, h in ((1.0, p), (-1.0, q)))
 
 
 def _shape_differences(xp: Any, p: Array, q: Array, order: int, circular: bool) -> tuple[Array, Array]:

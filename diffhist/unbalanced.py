@@ -109,17 +109,17 @@ def _cost(potentials: Array, p: Array, q: Array, /, *, circular: bool, reg: floa
     return xp.astype(xp.where(alive, value, xp.zeros_like(value)), xp.result_type(p, q))
 
 
-@_cost.defvjp
-def _(g, out, potentials, p, q, /, *, circular, reg, reg_m, needed):
+@_cost.defslopes
+def _(out, potentials, p, q, /, *, circular, reg, reg_m):
     xp, p, q = working(p, q)
     potentials = _implicit(potentials, p, q, circular=circular, reg=reg, reg_m=reg_m)
     p_mass, q_mass = (xp.sum(h, axis=-1, keepdims=True) for h in (p, q))
-    alive, g = (p_mass != 0) & (q_mass != 0), xp.astype(g, p.dtype)[..., None]
+    alive = (p_mass != 0) & (q_mass != 0)
     slopes = (
         reg * (other - 1.0) + (reg_m + reg) * s
         for other, s in zip((q_mass, p_mass), _unmade(xp, potentials), strict=True)
     )
-    return None, *(g * xp.where(alive, s, xp.zeros_like(s)) for s in slopes)
+    return [None, *(xp.where(alive, s, xp.zeros_like(s)) for s in slopes)]
 
 
 def _unmade(xp: Any, potentials: Array) -> tuple[Array, Array]:
@@ -159,6 +159,11 @@ def _(g, out, p, q, /, *, circular, reg, reg_m, needed):
     return None, None  # the value is blind to them; its slope is not, and asks `_implicit`
 
 
+@_potentials.defjvp
+def _(tangents, out, p, q, /, *, circular, reg, reg_m):
+    return None
+
+
 @differentiable
 def _implicit(potentials: Array, p: Array, q: Array, /, *, circular: bool, reg: float, reg_m: float) -> Array:
     """The potentials as they are, as a function of p and q by the equations that they solve."""
@@ -168,21 +173,46 @@ def _implicit(potentials: Array, p: Array, q: Array, /, *, circular: bool, reg: 
 @_implicit.defvjp
 def _(g, out, potentials, p, q, /, *, circular, reg, reg_m, needed):
     xp, p, q = working(p, q)
+    alive, damping, rates, from_p, from_q, system = _linearized(xp, out, p, q, circular, reg, reg_m)
+    g = xp.where(alive, xp.astype(g, p.dtype), xp.zeros_like(out))
+    by_f, by_g = (xp.expand_dims(g[..., n, :], axis=-1) for n in (0, 1))
+    by_f = xp.linalg.solve(system, by_f - damping * xp.matmul(from_p, by_g))
+    by_g = by_g - damping * xp.matmul(from_q, by_f)
+    pulled = xp.matmul(rates[0], by_g), xp.matmul(xp.matrix_transpose(rates[1]), by_f)
+    return None, *(-damping * (reg / reg_m) * h[..., 0] for h in pulled)
+
+
+@_implicit.defjvp
+def _(tangents, out, potentials, p, q, /, *, circular, reg, reg_m):
+    xp, p, q = working(p, q)
+    alive, damping, rates, from_p, from_q, system = _linearized(xp, out, p, q, circular, reg, reg_m)
+    moved = (
+        xp.expand_dims(xp.zeros_like(h) if t is None else xp.astype(t, h.dtype), axis=-1)
+        for h, t in zip((p, q), tangents[1:], strict=True)
+    )
+    ways = xp.matrix_transpose(rates[0]), rates[1]
+    g, f = (-damping * (reg / reg_m) * xp.matmul(way, t) for way, t in zip(ways, moved, strict=True))
+    f = xp.linalg.solve(xp.matrix_transpose(system), f - damping * xp.matmul(xp.matrix_transpose(from_q), g))
+    g = g - damping * xp.matmul(xp.matrix_transpose(from_p), f)
+    found = xp.stack([f[..., 0], g[..., 0]], axis=-2)
+    return xp.where(alive, found, xp.zeros_like(found))
+
+
+def _linearized(
+    xp: Any, out: Array, p: Array, q: Array, circular: bool, reg: float, reg_m: float
+) -> tuple[Array, float, tuple[Array, Array], Array, Array, Array]:
+    """Around a solution: whether there is mass, how much of a step is kept, how the potentials f and g follow the
+    masses p and q (each up to a factor), how each g follows f and each f follows g (adjoint), and both in turn."""
     alive = (xp.sum(p, axis=-1, keepdims=True) != 0) & (xp.sum(q, axis=-1, keepdims=True) != 0)
     C = constant(xp, _distances, (p.shape[-1], circular), p.dtype, p)
     damping = reg_m / (reg_m + reg)
-    F, G = out[..., 0, :, None], out[..., 1, None, :]
+    F, G = xp.expand_dims(out[..., 0, :], axis=-1), xp.expand_dims(out[..., 1, :], axis=-2)
     plan = (F + G) * (reg_m / reg) - C * (1.0 / reg)  # its logarithm, per mass
     by_row, by_column = (xp.exp(xp.clip(plan + h, None, 80.0)) for h in (F, G))  # between empty bins it may overflow
-    from_p = p[..., :, None] * by_column  # how each g follows f, adjoint
-    from_q = xp.matrix_transpose(q[..., None, :] * by_row)  # how each f follows g, adjoint
+    from_p = xp.expand_dims(p, axis=-1) * by_column
+    from_q = xp.matrix_transpose(xp.expand_dims(q, axis=-2) * by_row)
     system = xp.eye(p.shape[-1], dtype=p.dtype, device=device(p)) - damping**2 * xp.matmul(from_p, from_q)
-    g = xp.where(alive[..., None, :], xp.astype(g, p.dtype), xp.zeros_like(out))
-    by_f, by_g = g[..., 0, :, None], g[..., 1, :, None]
-    by_f = xp.linalg.solve(system, by_f - damping * xp.matmul(from_p, by_g))
-    by_g = by_g - damping * xp.matmul(from_q, by_f)
-    pulled = xp.matmul(by_column, by_g), xp.matmul(xp.matrix_transpose(by_row), by_f)
-    return None, *(-damping * (reg / reg_m) * h[..., 0] for h in pulled)
+    return xp.expand_dims(alive, axis=-2), damping, (by_column, by_row), from_p, from_q, system
 
 
 def _log(xp: Any, p: Array) -> Array:

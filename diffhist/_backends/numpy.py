@@ -1,6 +1,6 @@
 """The backend of libraries that do not differentiate: NumPy, CuPy, and others of the array API standard.
 
-Primitives work on their arrays as they are; `vjp` hands a function traced arrays.
+Primitives work on their arrays as they are; `vjp` and `jvp` hand a function traced arrays.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,9 @@ import array_api_compat
 
 from diffhist._array import Array
 from diffhist._backends.primitive import Call
-from diffhist._backends.tape import Traced, backward
+from diffhist._backends.tape import Traced, backward, forward
 
-__all__ = ["apply", "namespace", "vjp"]
+__all__ = ["apply", "jvp", "namespace", "vjp"]
 
 
 def namespace(array: Array) -> Any:
@@ -24,10 +24,7 @@ def apply(call: Call, *arrays: Array) -> Array:
 
 
 def vjp(fun: Callable[..., Array], *arrays: Array) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
-    inputs = [Traced(a) for a in arrays]
-    output = fun(*inputs)
-    if not isinstance(output, Traced):
-        raise TypeError(f"`fun` must return an array that depends on its arguments, got {type(output).__name__}")
+    output, inputs = _recorded(fun, arrays)
 
     def pullback(cotangent: Array) -> tuple[Array, ...]:
         if cotangent.shape != output.shape:
@@ -35,3 +32,16 @@ def vjp(fun: Callable[..., Array], *arrays: Array) -> tuple[Array, Callable[[Arr
         return backward(output, cotangent, inputs)
 
     return output.value, pullback
+
+
+def jvp(fun: Callable[..., Array], primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    output, inputs = _recorded(fun, primals)
+    return output.value, forward(output, tangents, inputs)
+
+
+def _recorded(fun: Callable[..., Array], arrays: tuple[Array, ...]) -> tuple[Traced, list[Traced]]:
+    inputs = [Traced(a) for a in arrays]
+    output = fun(*inputs)
+    if not isinstance(output, Traced):
+        raise TypeError(f"`fun` must return an array that depends on its arguments, got {type(output).__name__}")
+    return output, inputs

@@ -1,27 +1,33 @@
 """Functions with their own gradient rules, on every array library.
 
-A primitive is array code plus a rule for its vector-Jacobian product. Each library differentiates it in its own way:
-by its backend, one of those beside this file or one that `register_backend` was given.
+A primitive is array code plus a rule for its derivatives, in both directions. Each library differentiates it in its
+own way: by its backend, one of those beside this file or one that `register_backend` was given.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from diffhist._array import Array, check_arrays, namespace
 from diffhist._registry import backend_of
 
-__all__ = ["Call", "differentiable", "value_and_grad", "vjp"]
+__all__ = ["Call", "differentiable", "jvp", "value_and_grad", "vjp"]
 
 _PRIMITIVES: dict[str, "differentiable"] = {}
 
 
 class differentiable:  # noqa: N801 - used as a decorator
-    """Make a primitive of ``fun(*arrays, **parameters)``; optional arrays may be None. Add its rule by `defvjp`.
+    """Make a primitive of ``fun(*arrays, **parameters)``; optional arrays may be None. Add its rule by a ``def...``.
 
     Inside, arrays are plain: the outermost primitive sees to the differentiation. All leading axes that the
     primitive does not speak of are batch axes, and alike in all of its arrays: this is how it is mapped over.
+
+    A rule is array code and calls of primitives. It says both directions: the pull of a cotangent back to the arrays,
+    and the push of their tangents forward, which is linear in them. Rules that do without the ``output`` say so by
+    ``blind``, and are given None.
     """
+
+    blind = False
 
     def __init__(self, fun: Callable[..., Array]):
         self.fun = fun
@@ -29,14 +35,55 @@ class differentiable:  # noqa: N801 - used as a decorator
         self.name = f"{fun.__module__}.{fun.__qualname__}"
         _PRIMITIVES[self.name] = self
 
-    def defvjp(self, rule: Callable[..., tuple[Array | None, ...]]) -> None:
-        """``rule(cotangent, output, *arrays, **parameters)`` gives one cotangent for each array (None: zero)."""
-        self.rule = rule
+    def defslopes(self, rule: Callable[..., Sequence[Array | None]]) -> None:
+        """For functions of (..., K) or (..., K, L) with values (...): ``rule(output, *arrays, **parameters)`` gives
+        the slope by each array, of its shape (None: zero)."""
+
+        def pull(cotangent, output, *arrays, needed, **parameters):
+            slopes = rule(output, *arrays, **parameters)
+            return [None if s is None else _expanded(cotangent, s) * s for s in slopes]
+
+        def push(tangents, output, *arrays, **parameters):
+            slopes = rule(output, *arrays, **parameters)
+            xp = namespace(output)
+            return _total(
+                xp.sum(xp.astype(t, s.dtype) * s, axis=tuple(range(len(output.shape) - len(s.shape), 0)))
+                for t, s in zip(tangents, slopes, strict=True)
+                if not (t is None or s is None)
+            )
+
+        self.pull, self.push = pull, push
+
+    def deflinear(self, adjoint: Callable[..., Array]) -> None:
+        """For linear functions of one array: ``adjoint(cotangent, array, **parameters)``."""
+        self.blind = True
+        self.pull = lambda cotangent, output, array, needed, **parameters: (adjoint(cotangent, array, **parameters),)
+        self.push = lambda tangents, output, array, **parameters: self(tangents[0], **parameters)
+
+    def defvjp(self, rule: Callable[..., Sequence[Array | None]]) -> None:
+        """``rule(cotangent, output, *arrays, needed, **parameters)`` gives one cotangent for each array (None: zero);
+        those not ``needed`` may be left out."""
+        self.pull = rule
+
+    def defjvp(self, rule: Callable[..., Array | None]) -> None:
+        """``rule(tangents, output, *arrays, **parameters)`` gives the tangent of the output (None: zero), where
+        tangents that are zero are None."""
+        self.push = rule
 
     def __call__(self, *arrays: Array | None, **parameters: Any) -> Array:
         call = Call(self.name, tuple([a is not None for a in arrays]), tuple(parameters.items()))
         given = [a for a in arrays if a is not None]
         return backend_of(*given).apply(call, *given)
+
+
+def _expanded(a: Array, like: Array) -> Array:
+    """(...) -> (..., 1[, 1]), in the dtype of ``like``."""
+    xp = namespace(a)
+    return xp.reshape(xp.astype(a, like.dtype), (*a.shape, *(1,) * (len(like.shape) - len(a.shape))))
+
+
+def _total(terms: Iterable[Array]) -> Array | None:
+    return functools.reduce(lambda total, more: total + more, terms) if (terms := list(terms)) else None
 
 
 class Call(NamedTuple):
@@ -50,6 +97,11 @@ class Call(NamedTuple):
         rest = iter(arrays)
         return [next(rest) if p else None for p in self.present]
 
+    @property
+    def blind(self) -> bool:
+        """Whether `pull` and `push` do without the output."""
+        return _PRIMITIVES[self.name].blind
+
     def evaluate(self, *arrays: Array) -> Array:
         return _PRIMITIVES[self.name].fun(*self._arguments(arrays), **dict(self.parameters))
 
@@ -58,12 +110,22 @@ class Call(NamedTuple):
     ) -> list[Array | None]:
         """The cotangents of ``arrays``, each in its array's dtype; those not ``needed`` may be None."""
         wanted = self._arguments(needed or (True,) * len(arrays))
-        found = _PRIMITIVES[self.name].rule(
-            cotangent, output, *self._arguments(arrays), needed=tuple(bool(w) for w in wanted), **dict(self.parameters)
+        found = _PRIMITIVES[self.name].pull(
+            cotangent,
+            output,
+            *self._arguments(arrays),
+            needed=tuple([bool(w) for w in wanted]),
+            **dict(self.parameters),
         )
         kept = [f for f, p in zip(found, self.present, strict=True) if p]
         xp = namespace(*arrays)
         return [None if f is None else xp.astype(f, a.dtype) for f, a in zip(kept, arrays, strict=True)]
+
+    def push(self, tangents: Sequence[Array | None], output: Array, arrays: Sequence[Array]) -> Array:
+        """The tangent of ``output``, in its dtype; tangents of arrays may be None for zero."""
+        given = self._arguments(tangents), output, *self._arguments(arrays)
+        found, xp = _PRIMITIVES[self.name].push(*given, **dict(self.parameters)), namespace(output)
+        return xp.zeros_like(output) if found is None else xp.astype(found, output.dtype)
 
 
 def vjp(
@@ -97,6 +159,53 @@ def vjp(
     (1.0, (array([2., 0.]), array([-2., -0.])))
     """
     return backend_of(*arrays).vjp(lambda *a: fun(*a, **parameters), *arrays)
+
+
+def jvp(
+    fun: Callable[..., Array], primals: Sequence[Array], tangents: Sequence[Array], **parameters: Any
+) -> tuple[Array, Array]:
+    """Value of ``fun(*primals, **parameters)`` and its directional derivative, in forward mode.
+
+    Parameters
+    ----------
+    fun : callable
+        A function of this package, or one made of them (see `value_and_grad`).
+    primals : sequence of array
+        Floating arrays to differentiate by, all of one library.
+    tangents : sequence of array
+        The direction: one array for each of ``primals``, of its shape and dtype.
+    **parameters
+        Keyword arguments of ``fun``; they are constants here.
+
+    Returns
+    -------
+    value : array
+        ``fun(*primals, **parameters)``.
+    tangent : array
+        The Jacobian-vector product, of the value's shape: about what one more evaluation costs, whatever the number
+        of outputs.
+
+    Examples
+    --------
+    How a histogram changes as all values move up:
+
+    >>> import numpy as np
+    >>> import diffhist
+    >>> x = np.array([0.1, 0.3, 0.4])
+    >>> value, slope = diffhist.jvp(diffhist.soft_histogram, (x,), (np.ones(3),), bins=2)
+    >>> slope.round(2)
+    array([-0.67,  0.79])
+    """
+    if len(primals) != len(tangents):
+        raise ValueError(f"`tangents` must be as many as `primals`, {len(primals)}, got {len(tangents)}")
+    for n, (p, t) in enumerate(zip(primals, tangents, strict=True)):
+        check_arrays({f"primals[{n}]": p, f"tangents[{n}]": t})
+        if tuple(p.shape) != tuple(t.shape) or p.dtype != t.dtype:
+            raise ValueError(
+                f"`tangents[{n}]` must have the shape and dtype of its primal, {tuple(p.shape)} of {p.dtype}, "
+                f"got {tuple(t.shape)} of {t.dtype}"
+            )
+    return backend_of(*primals).jvp(lambda *a: fun(*a, **parameters), tuple(primals), tuple(tangents))
 
 
 def value_and_grad(fun: Callable[..., Array], argnums: int | tuple[int, ...] = 0) -> Callable[..., tuple[Array, Any]]:

@@ -1,13 +1,13 @@
 """The backend of traced arrays, which record what is done to them: differentiation for libraries that have none."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from diffhist._array import Array
 from diffhist._array import namespace as of_one_library
 from diffhist._backends.primitive import Call, differentiable
 
-__all__ = ["Traced", "apply", "backward", "inner", "namespace"]
+__all__ = ["Traced", "apply", "backward", "forward", "inner", "namespace"]
 
 
 class Traced:
@@ -18,6 +18,10 @@ class Traced:
 
     def __init__(self, value: Array, call: Call | None = None, inputs: tuple[Any, ...] = ()):
         self.value, self.call, self.inputs = value, call, inputs
+
+    def values(self) -> list[Array]:
+        """What the call that made it was given, the arrays themselves."""
+        return [i.value if isinstance(i, Traced) else i for i in self.inputs]
 
     shape = property(lambda self: self.value.shape)
     ndim = property(lambda self: self.value.ndim)
@@ -102,8 +106,8 @@ def apply(call: Call, *given: Any) -> Traced:
     return Traced(call.evaluate(*(g.value if isinstance(g, Traced) else g for g in given)), call, given)
 
 
-def backward(output: Traced, cotangent: Array, inputs: Sequence[Traced]) -> tuple[Array, ...]:
-    """Cotangents of ``inputs``: the recorded calls in reverse order of their dependence."""
+def _recorded(output: Traced) -> list[Traced]:
+    """All that ``output`` depends on, itself included, each after what it depends on."""
     order: list[Traced] = []
     seen: set[int] = set()
     stack = [(output, False)]
@@ -115,17 +119,30 @@ def backward(output: Traced, cotangent: Array, inputs: Sequence[Traced]) -> tupl
             seen.add(id(node))
             stack.append((node, True))
             stack.extend((i, False) for i in node.inputs if isinstance(i, Traced))
+    return order
+
+
+def backward(output: Traced, cotangent: Array, inputs: Sequence[Traced]) -> tuple[Array, ...]:
+    """Cotangents of ``inputs``."""
     cotangents: dict[int, Array] = {id(output): cotangent}
-    for node in reversed(order):
+    for node in reversed(_recorded(output)):
         if node.call is None or id(node) not in cotangents:
             continue
-        values = [i.value if isinstance(i, Traced) else i for i in node.inputs]
         needed = [isinstance(i, Traced) for i in node.inputs]
-        pulled = node.call.pull(cotangents.pop(id(node)), node.value, values, needed)
+        pulled = node.call.pull(cotangents.pop(id(node)), node.value, node.values(), needed)
         for i, c in zip(node.inputs, pulled, strict=True):
             if isinstance(i, Traced) and c is not None:
                 cotangents[id(i)] = cotangents[id(i)] + c if id(i) in cotangents else c
     return tuple(cotangents.get(id(i), of_one_library(i.value).zeros_like(i.value)) for i in inputs)
+
+
+def forward(output: Traced, tangents: Sequence[Array], inputs: Sequence[Traced]) -> Array:
+    """Tangent of ``output``."""
+    known: dict[int, Array] = {id(i): t for i, t in zip(inputs, tangents, strict=True)}
+    for node in _recorded(output):
+        if node.call is not None:
+            known[id(node)] = node.call.push([known.get(id(i)) for i in node.inputs], node.value, node.values())
+    return known[id(output)]
 
 
 def _unbroadcast(array: Array, like: Array) -> Array:
@@ -136,14 +153,25 @@ def _unbroadcast(array: Array, like: Array) -> Array:
     return xp.sum(array, axis=stretched, keepdims=True) if stretched else array
 
 
+def _elementwise(primitive: differentiable, partials: Callable[..., tuple[Any, Any]]) -> None:
+    """Add the rule of an elementwise function of two arrays by its two partial derivatives."""
+
+    @primitive.defvjp
+    def _(g, out, a, b, /, *, needed):
+        return [
+            _unbroadcast(g * s, like) if n else None
+            for s, like, n in zip(partials(out, a, b), (a, b), needed, strict=True)
+        ]
+
+    @primitive.defjvp
+    def _(tangents, out, a, b, /):
+        zero = of_one_library(out).zeros_like(out)
+        return sum((s * t for s, t in zip(partials(out, a, b), tangents, strict=True) if t is not None), start=zero)
+
+
 @differentiable
 def _add(a: Array, b: Array, /) -> Array:
     return a + b
-
-
-@_add.defvjp
-def _(g, out, a, b, /, *, needed):
-    return _unbroadcast(g, a) if needed[0] else None, _unbroadcast(g, b) if needed[1] else None
 
 
 @differentiable
@@ -151,19 +179,14 @@ def _multiply(a: Array, b: Array, /) -> Array:
     return a * b
 
 
-@_multiply.defvjp
-def _(g, out, a, b, /, *, needed):
-    return _unbroadcast(g * b, a) if needed[0] else None, _unbroadcast(g * a, b) if needed[1] else None
-
-
 @differentiable
 def _divide(a: Array, b: Array, /) -> Array:
     return a / b
 
 
-@_divide.defvjp
-def _(g, out, a, b, /, *, needed):
-    return _unbroadcast(g / b, a) if needed[0] else None, _unbroadcast(-g * out / b, b) if needed[1] else None
+_elementwise(_add, lambda out, a, b: (1.0, 1.0))
+_elementwise(_multiply, lambda out, a, b: (b, a))
+_elementwise(_divide, lambda out, a, b: (1.0 / b, -out / b))
 
 
 @differentiable
@@ -171,11 +194,11 @@ def _sum(a: Array, /, *, axis: Any, keepdims: bool) -> Array:
     return of_one_library(a).sum(a, axis=axis, keepdims=keepdims)
 
 
-@_sum.defvjp
-def _(g, out, a, /, *, axis, keepdims, needed):
+@_sum.deflinear
+def _(g, a, /, *, axis, keepdims):
     xp = of_one_library(a)
     if axis is not None and not keepdims:
         axes = (axis,) if isinstance(axis, int) else axis
         for n in sorted(n % a.ndim for n in axes):
             g = xp.expand_dims(g, axis=n)
-    return (xp.broadcast_to(g, a.shape),)
+    return xp.broadcast_to(g, a.shape)

@@ -5,10 +5,11 @@ from typing import Any
 
 import array_api_compat.torch as xp
 import torch
+from torch.autograd import forward_ad
 
 from diffhist._backends.primitive import Call
 
-__all__ = ["apply", "namespace", "vjp"]
+__all__ = ["apply", "jvp", "namespace", "vjp"]
 
 
 def namespace(tensor: torch.Tensor) -> Any:
@@ -27,18 +28,29 @@ def _plainly(tensors: tuple[torch.Tensor, ...], fun: Callable[..., Any], *args: 
 class _Bridge(torch.autograd.Function):
     @staticmethod
     def forward(call: Call, *tensors: torch.Tensor) -> torch.Tensor:
-        return _plainly(tensors, call.evaluate, *tensors)
+        output = _plainly(tensors, call.evaluate, *tensors)
+        return output.contiguous() if 0 in output.stride() else output  # torch writes tangents in its layout
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
         ctx.call, *tensors = inputs
-        ctx.save_for_backward(*tensors, output)
+        kept = None if ctx.call.blind else output
+        ctx.save_for_backward(*tensors, kept)
+        ctx.save_for_forward(*tensors, output)
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[Any, ...]:
         *tensors, output = ctx.saved_tensors
         needed = ctx.needs_input_grad[1:]
         return (None, *_plainly(tensors, ctx.call.pull, cotangent, output, tensors, needed))
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *tangents: torch.Tensor | None) -> torch.Tensor:
+        with forward_ad._set_fwd_grad_enabled(
+            True
+        ):  # torch turns it off here, and with it the outer of two forward modes
+            *tensors, output = (None if t is None else forward_ad.unpack_dual(t).primal for t in ctx.saved_tensors)
+            return _plainly(tensors, ctx.call.push, tangents, output, tensors)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], call: Call, *tensors: torch.Tensor) -> Any:
@@ -57,7 +69,8 @@ def apply(call: Call, *tensors: torch.Tensor) -> torch.Tensor:
 
 
 def _applied(call: Call, *tensors: torch.Tensor) -> torch.Tensor:
-    return _Bridge.apply(call, *tensors)
+    output = _Bridge.apply(call, *tensors)
+    return output if call.blind else output.clone()  # what is kept must not be what its user may write to
 
 
 def _told_the_compiler() -> bool:
@@ -80,3 +93,7 @@ def vjp(fun: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> Any:
         return torch.autograd.grad(output, leaves, cotangent, retain_graph=True, materialize_grads=True)
 
     return output.detach(), pullback
+
+
+def jvp(fun: Callable[..., torch.Tensor], primals: Any, tangents: Any) -> Any:
+    return torch.func.jvp(fun, primals, tangents)

@@ -18,10 +18,13 @@ def spread(
     coordinates: Sequence[Array],
     weights: Array | None,
     axes: Sequence[Axis],
-    orders: Sequence[int],
+    orders: Sequence[Sequence[int]],
     dtype: Any,
 ) -> Array:
-    """sum_i w_i prod_j pi_k^(order_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
+    """sum_o sum_i w_oi prod_j pi_k^(o_j)(x_ji) over the orders o and the pixels of each row: (B, N) -> (B, Kx[, Ky]).
+
+    The weights are (B, orders, N); None are ones.
+    """
     if is_torch(coordinates[0]):
         from diffhist._evaluation import operators
 

@@ -48,19 +48,27 @@ def spread(
     coordinates: Sequence[Array],
     weights: Array | None,
     axes: Sequence[Axis],
-    orders: Sequence[int],
+    orders: Sequence[Sequence[int]],
     dtype: Any,
 ) -> Array:
-    """sum_i w_i prod_j pi_k^(order_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
-    ways = _ways(xp, axes, coordinates[0], dtype, [orders])
+    """sum_o sum_i w_oi prod_j pi_k^(o_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
+    total: Any = None
+    for n, order in enumerate(orders):
+        more = _spread(xp, coordinates, None if weights is None else weights[:, n, :], axes, order, dtype)
+        total = more if total is None else total + more
+    return total
+
+
+def _spread(xp: Any, coordinates: Any, weights: Any, axes: Any, order: Sequence[int], dtype: Any) -> Array:
+    ways = _ways(xp, axes, coordinates[0], dtype, [order])
     done = []
     for rows in _rows(ways, coordinates[0].shape[0]):
         pixels = [c[rows, :] for c in coordinates]
         w = None if weights is None else weights[rows, :]
         if ways is None:
-            done.append(spread_dense(xp, pixels, w, axes, orders, dtype))
+            done.append(spread_dense(xp, pixels, w, axes, order, dtype))
         else:
-            done.append(spread_taps(xp, pixels, w, ways, orders, dtype))
+            done.append(spread_taps(xp, pixels, w, ways, order, dtype))
     return done[0] if len(done) == 1 else xp.concat(done, axis=0)
 
 

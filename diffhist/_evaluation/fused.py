@@ -44,10 +44,10 @@ def _check(fused: Any, device: torch.device) -> None:
     x, y = torch.rand(2, 1, 500, generator=torch.Generator().manual_seed(0))
     axes = (Axis(20, 0.0, 0.05, 0.4, "circular"),) * 2
     for n in (1, 2):
-        pixels, orders = [x, y][:n], (0,) * n
+        pixels, orders = [x, y][:n], [(0,) * n]
         h = evaluate.spread(xp, pixels, None, axes[:n], orders, torch.float32)
-        (seen,) = evaluate.gather(xp, h, pixels, axes[:n], [orders], torch.float32)
+        (seen,) = evaluate.gather(xp, h, pixels, axes[:n], orders, torch.float32)
         there = [p.to(device) for p in pixels]
         torch.testing.assert_close(fused.spread(there, None, axes[:n], orders).cpu(), h.float(), rtol=1e-4, atol=1e-4)
-        (found,) = fused.gather(h.to(device), there, axes[:n], [orders])
+        (found,) = fused.gather(h.to(device), there, axes[:n], orders)
         torch.testing.assert_close(found.cpu(), seen.float(), rtol=1e-4, atol=1e-4)

@@ -17,57 +17,67 @@ __all__ = ["gather", "spread"]
 
 
 def spread(coordinates: Any, weights: Any, axes: Any, orders: Any, dtype: torch.dtype) -> torch.Tensor:
-    return torch.ops.diffhist.spread(list(coordinates), weights, *_flat(axes), list(orders), dtype)
+    return torch.ops.diffhist.spread(*_pair(coordinates), weights, *_flat(axes, orders), dtype)
 
 
 def gather(h: torch.Tensor, coordinates: Any, axes: Any, orders: Any, dtype: torch.dtype) -> list[torch.Tensor]:
-    flat = [o for order in orders for o in order]
-    return list(torch.ops.diffhist.gather(h, list(coordinates), *_flat(axes), flat, dtype).unbind(0))
+    return list(torch.ops.diffhist.gather(h, *_pair(coordinates), *_flat(axes, orders), dtype).unbind(0))
 
 
-def _flat(axes: Sequence[Axis]) -> tuple[list[int], list[float], str]:
-    return [a.bins for a in axes], [v for a in axes for v in a[1:4]], ",".join([a.boundary for a in axes])
+def _pair(coordinates: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Not a list: torch's loop for operators that it cannot map (`vectorize=True`) does not know lists."""
+    return coordinates[0], coordinates[1] if len(coordinates) == 2 else None
 
 
-def _axes(bins: Sequence[int], grid: Sequence[float], boundaries: str) -> list[Axis]:
-    edges = boundaries.split(",")
-    return [Axis(b, grid[3 * n], grid[3 * n + 1], grid[3 * n + 2], edges[n]) for n, b in enumerate(bins)]
+def _flat(axes: Sequence[Axis], orders: Any) -> tuple[list[int], list[float], str, list[int]]:
+    """What an operator can be given, in place of axes and orders."""
+    numbers = [v for a in axes for v in a[1:4]]
+    return [a.bins for a in axes], numbers, ",".join([a.boundary for a in axes]), [o for order in orders for o in order]
+
+
+def _unflat(
+    bins: Sequence[int], numbers: Sequence[float], boundaries: str, orders: Sequence[int]
+) -> tuple[list[Axis], list[tuple[int, ...]]]:
+    names, d = boundaries.split(","), len(bins)
+    axes = [Axis(b, *numbers[3 * n : 3 * n + 3], names[n]) for n, b in enumerate(bins)]
+    return axes, [tuple(orders[n : n + d]) for n in range(0, len(orders), d)]
 
 
 torch.library.define(
     "diffhist::spread",
-    "(Tensor[] coordinates, Tensor? weights, int[] bins, float[] grid, str boundaries, int[] orders, ScalarType dtype)"
-    " -> Tensor",
+    "(Tensor x, Tensor? y, Tensor? weights, int[] bins, float[] numbers, str boundaries, int[] orders,"
+    " ScalarType dtype) -> Tensor",
 )
 torch.library.define(
     "diffhist::gather",
-    "(Tensor h, Tensor[] coordinates, int[] bins, float[] grid, str boundaries, int[] orders, ScalarType dtype)"
+    "(Tensor h, Tensor x, Tensor? y, int[] bins, float[] numbers, str boundaries, int[] orders, ScalarType dtype)"
     " -> Tensor",
 )
 
 
 @torch.library.impl("diffhist::spread", "default")
-def _(coordinates, weights, bins, grid, boundaries, orders, dtype):
-    axes, x = _axes(bins, grid, boundaries), coordinates[0]
-    if (found := fused.kernels(x.device)) and found.covers(x, axes, [orders], dtype):
-        return found.spread(coordinates, weights, axes, orders)
-    return evaluate.spread(xp, coordinates, weights, axes, orders, dtype).to(dtype)
+def _(x, y, weights, bins, numbers, boundaries, orders, dtype):
+    axes, each = _unflat(bins, numbers, boundaries, orders)
+    coordinates = [x] if y is None else [x, y]
+    if (found := fused.kernels(x.device)) and found.covers(x, axes, each, dtype):
+        return found.spread(coordinates, weights, axes, each)
+    return evaluate.spread(xp, coordinates, weights, axes, each, dtype).to(dtype)
 
 
 @torch.library.register_fake("diffhist::spread")
-def _(coordinates, weights, bins, grid, boundaries, orders, dtype):
-    return coordinates[0].new_empty((coordinates[0].shape[0], *bins), dtype=dtype)
+def _(x, y, weights, bins, numbers, boundaries, orders, dtype):
+    return x.new_empty((x.shape[0], *bins), dtype=dtype)
 
 
 @torch.library.impl("diffhist::gather", "default")
-def _(h, coordinates, bins, grid, boundaries, orders, dtype):
-    axes, x, d = _axes(bins, grid, boundaries), coordinates[0], len(bins)
-    each = [tuple(orders[n : n + d]) for n in range(0, len(orders), d)]
+def _(h, x, y, bins, numbers, boundaries, orders, dtype):
+    axes, each = _unflat(bins, numbers, boundaries, orders)
+    coordinates = [x] if y is None else [x, y]
     if (found := fused.kernels(x.device)) and found.covers(x, axes, each, dtype):
         return torch.stack(found.gather(h, coordinates, axes, each))
     return torch.stack(evaluate.gather(xp, h, coordinates, axes, each, dtype))
 
 
 @torch.library.register_fake("diffhist::gather")
-def _(h, coordinates, bins, grid, boundaries, orders, dtype):
-    return coordinates[0].new_empty((len(orders) // len(bins), *coordinates[0].shape), dtype=dtype)
+def _(h, x, y, bins, numbers, boundaries, orders, dtype):
+    return x.new_empty((len(orders) // len(bins), *x.shape), dtype=dtype)

@@ -1,4 +1,4 @@
-"""Pixels onto histograms on CUDA without a scatter-add, and histograms seen at pixels: the fused way of `_evaluate`.
+"""Pixels onto histograms on CUDA without a scatter-add, and histograms seen at pixels: the fused way of `evaluate`.
 
 Real hue piles up on a few bins, where scatter-adds wait for each other. Here pixels are sorted by tile of bins (a radix
 sort, whose time does not depend on its keys), and a program takes up to `chunk` pixels of one tile. It makes their
@@ -14,6 +14,7 @@ the sort and 4 times the table.
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -67,9 +68,19 @@ def covers(x: torch.Tensor, axes: Sequence[Axis], orders: Sequence[Sequence[int]
 
 
 def spread(
+    coordinates: Sequence[torch.Tensor],
+    weights: torch.Tensor | None,
+    axes: Sequence[Axis],
+    orders: Sequence[Sequence[int]],
+) -> torch.Tensor:
+    """`evaluate.spread` in float32: (B, N), (B, orders, N) -> (B, Kx[, Ky])."""
+    each = (_spread(coordinates, None if weights is None else weights[:, n], axes, o) for n, o in enumerate(orders))
+    return functools.reduce(torch.add, each)
+
+
+def _spread(
     coordinates: Sequence[torch.Tensor], weights: torch.Tensor | None, axes: Sequence[Axis], orders: Sequence[int]
 ) -> torch.Tensor:
-    """`_evaluate.spread` in float32: (B, N) -> (B, Kx[, Ky])."""
     B, N = coordinates[0].shape
     tiles = [Tiles.of(a) for a in axes]
     window = math.prod(2 * t.taps for t in tiles)
@@ -170,7 +181,7 @@ def _pair(columns: Sequence[torch.Tensor], tiles: Sequence[Tiles]) -> tuple[Any,
 def gather(
     h: torch.Tensor, coordinates: Sequence[torch.Tensor], axes: Sequence[Axis], orders: Sequence[Sequence[int]]
 ) -> list[torch.Tensor]:
-    """`_evaluate.gather` in float32: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
+    """`evaluate.gather` in float32: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
     tiles = [Tiles.of(a) for a in axes]
     h = h.float()
     if len(tiles) == 2:

@@ -13,6 +13,7 @@ from diffhist import (
     emd,
     entropy,
     joint_histogram,
+    jvp,
     mi_distance,
     mutual_information,
     soft_histogram,
@@ -83,6 +84,51 @@ def test_rules_against_finite_differences(xp, name, rng):
 
         want = reference.central_differences(along, inputs[i])
         assert_allclose(found, want, rtol=1e-5, atol=1e-7 * max(1.0, np.abs(want).max()))
+
+
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_forward_mode_against_finite_differences(xp, name, rng):
+    fun, inputs = primitive_inputs(name, rng)
+    directions = [rng.standard_normal(a.shape) for a in inputs]
+    value, tangent = jvp(fun, *([from_numpy(xp, a) for a in arrays] for arrays in (inputs, directions)))
+    assert_allclose(to_numpy(value), fun(*inputs), rtol=1e-12, atol=1e-14)
+    up, down = (fun(*(a + s * t for a, t in zip(inputs, directions, strict=True))) for s in (1e-6, -1e-6))
+    want = (up - down) / 2e-6
+    assert_allclose(to_numpy(tangent), want, rtol=1e-5, atol=1e-7 * max(1.0, np.abs(want).max()))
+
+
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_one_rule_says_both_directions(xp, name, rng):
+    """<g, J t> = <J^T g, t> to rounding, whatever finite differences can tell."""
+    fun, inputs = primitive_inputs(name, rng)
+    directions = [rng.standard_normal(a.shape) for a in inputs]
+    g = rng.standard_normal(np.shape(fun(*inputs)))
+    arrays, tangents = ([from_numpy(xp, a) for a in each] for each in (inputs, directions))
+    there = (g * to_numpy(jvp(fun, arrays, tangents)[1])).sum()
+    back = vjp(fun, *arrays)[1](from_numpy(xp, g))
+    assert_allclose(
+        there, sum((t * to_numpy(b)).sum() for t, b in zip(directions, back, strict=True)), rtol=1e-10, atol=1e-12
+    )
+
+
+def test_forward_mode_of_some_arrays(rng):
+    """An array that stands still has no tangent; weights of 0 keep even a NaN out."""
+    x, w, t = rng.random((3, 8))
+    x[3], w[3] = np.nan, 0.0
+    _, tangent = jvp(lambda x: soft_histogram(x, 5, weights=w), (x,), (t,))
+    kept = np.arange(8) != 3
+    _, want = jvp(lambda x: soft_histogram(x, 5, weights=w[kept]), (x[kept],), (t[kept],))
+    assert_allclose(tangent, want, atol=1e-14)
+    _, tangent = jvp(lambda w: soft_histogram(x, 5, weights=w, normalize=False), (w,), (t,))
+    _, want = jvp(lambda w: soft_histogram(x[kept], 5, weights=w, normalize=False), (w[kept],), (t[kept],))
+    assert_allclose(tangent, want, atol=1e-14)
+
+
+def test_bad_tangents():
+    x = np.full(4, 0.5)
+    for tangents, message in [((), "as many"), ((np.ones(3),), "shape"), ((np.ones(4, np.float32),), "dtype")]:
+        with pytest.raises(ValueError, match=f"tangents.*{message}"):
+            jvp(soft_histogram, (x,), tangents)
 
 
 # --- vjp ---

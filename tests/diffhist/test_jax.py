@@ -63,7 +63,7 @@ def test_jit_grad_and_vmap(name, rng):
 
 @every
 def test_grad_of_grad(name, rng):
-    """Reverse over reverse; forward mode is not covered."""
+    """Reverse over reverse."""
     loss = LOSSES[name]
     x, w = rng.random(8), rng.random(8)
 
@@ -75,6 +75,30 @@ def test_grad_of_grad(name, rng):
     step = 1e-6 * np.eye(8)[3]
     want = (penalty(jnp.asarray(x + step)) - penalty(jnp.asarray(x - step))) / 2e-6
     assert_allclose(got[3], want, rtol=1e-4, atol=1e-6 * np.abs(got).max())
+
+
+@every
+def test_hessians_by_every_order_of_modes(name, rng):
+    """Forward over reverse and the other two against reverse over reverse; linearized, the slope is that of `jvp`."""
+    x, w = rng.random((2, 5))
+
+    @jax.jit
+    def all_of_them(x, t):
+        def loss(x):
+            return LOSSES[name](x, jnp.asarray(w))
+
+        two = (
+            jax.jacrev(jax.jacrev(loss)),
+            jax.jacfwd(jax.jacrev(loss)),
+            jax.jacrev(jax.jacfwd(loss)),
+            jax.hessian(loss),
+        )
+        return [h(x) for h in two], jax.jvp(loss, (x,), (t,))[1], jax.linearize(loss, x)[1](t), jax.grad(loss)(x) @ t
+
+    (want, *others), *slopes = all_of_them(jnp.asarray(x), jnp.asarray(w - 0.5))
+    for found in others:
+        assert_allclose(found, want, rtol=1e-8, atol=1e-9 * np.abs(want).max())
+    assert_allclose(slopes[1:], [slopes[0]] * 2, rtol=1e-9, atol=1e-13)
 
 
 def test_vmap_over_weights_alone(rng):

@@ -15,6 +15,7 @@ NAMES = [
     "equalize",
     "joint_histogram",
     "js_divergence",
+    "jvp",
     "kl_divergence",
     "match_histogram",
     "mi_ceiling",

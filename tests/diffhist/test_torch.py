@@ -158,6 +158,50 @@ def test_func_grad_and_jacrev(name):
 
 
 @every
+def test_hessians_by_every_order_of_modes(name):
+    """Forward over reverse and the other two against reverse over reverse."""
+    fun = HISTOGRAMS[name]
+    x = images(0, 9)
+
+    def number(x):
+        return fun(x).square().sum()
+
+    want = torch.func.jacrev(torch.func.jacrev(number))(x)
+    for inner in (torch.func.jacrev, torch.func.jacfwd):
+        assert_allclose(torch.func.jacfwd(inner(number))(x), want, rtol=1e-9, atol=1e-9 * want.abs().max().item())
+    assert_allclose(torch.func.hessian(number)(x), want, rtol=1e-9, atol=1e-9 * want.abs().max().item())
+    assert_allclose(
+        torch.func.jacrev(torch.func.jacfwd(number))(x), want, rtol=1e-9, atol=1e-9 * want.abs().max().item()
+    )
+
+
+@every
+@pytest.mark.filterwarnings("ignore:Attempted to insert")  # torch's own, by `linearize` of anything
+def test_forward_mode_of_torch(name):
+    """Mapped over, linearized, and with dual numbers."""
+    fun = HISTOGRAMS[name]
+    x, t = images(0, 3, 9), images(1, 3, 9) - 0.5
+    value, want = torch.func.jvp(fun, (x,), (t,))
+    assert_allclose(value, fun(x), rtol=1e-12)
+    _, rows = torch.func.vmap(lambda x, t: torch.func.jvp(fun, (x,), (t,)))(x, t)
+    assert_allclose(rows, want, rtol=1e-9, atol=1e-12)
+    assert_allclose(torch.func.linearize(fun, x)[1](t), want, rtol=1e-9, atol=1e-12)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, t)
+        assert_allclose(torch.autograd.forward_ad.unpack_dual(fun(dual)).tangent, want, rtol=1e-9, atol=1e-12)
+
+
+@every
+def test_vectorized_jacobians(name):
+    """torch's older way of mapping, which knows fewer functions."""
+    fun, x = HISTOGRAMS[name], images(0, 3, 9)
+    jacobian = torch.autograd.functional.jacobian(fun, x)
+    for strategy in ("reverse-mode", "forward-mode"):
+        found = torch.autograd.functional.jacobian(fun, x, vectorize=True, strategy=strategy)
+        assert_allclose(found, jacobian, rtol=1e-9, atol=1e-12)
+
+
+@every
 def test_double_backward_through_a_penalty(name):
     """A gradient penalty: the loss of a gradient has a gradient itself."""
     fun = HISTOGRAMS[name]
