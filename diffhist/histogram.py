@@ -414,7 +414,7 @@ def _(tangents, out, h, x, y, /, *, axes, orders):
 
 
 def _joined(xp: Any, terms: list[Array]) -> Array:
-    return terms[0] if len(terms) == 1 else xp.concat(terms, axis=-1)
+    return xp.reshape(xp.stack(terms, axis=-2), (*terms[0].shape[:-1], -1))
 
 
 def _plus(total: Array | None, more: Array) -> Array:

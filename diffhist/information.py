@@ -299,5 +299,5 @@ def _wide(xp: Any, out: Array, like: Array) -> Array:
 
 def _per_mass(xp: Any, slope: Array, p: Array, rank: int = 2) -> Array:
     """The slope by a histogram's masses from that by its shares: nothing where there is no mass."""
-    total = xp.sum(xp.astype(p, slope.dtype), axis=tuple(builtins.range(-rank, 0)), keepdims=True)
+    total = xp.sum(xp.astype(p, slope.dtype), axis=tuple(range(-rank, 0)), keepdims=True)
     return divide_or_zero(xp, slope, total + xp.zeros_like(slope))

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 from scipy.special import rel_entr
 
-from diffhist import unbalanced_emd, value_and_grad
+from diffhist import jvp, unbalanced_emd, value_and_grad, vjp
 
 REGS = [(0.002, 0.01), (0.05, 0.01), (0.02, 0.2)]
 
@@ -285,3 +285,23 @@ def test_errors_name_the_argument(name):
         unbalanced_emd(p, p, **{name: "much"})
     with pytest.raises(ValueError, match=r"`p` and `q`.*\(4,\) and \(5,\)"):
         unbalanced_emd(p, np.ones(5))
+
+
+@pytest.mark.parametrize("circular", [False, True])
+def test_forward_mode(rng, circular):
+    """Of the value, and of its gradient: each against what the way back says."""
+    p, q, t, u = rng.random((4, 2, 7)) + 0.1
+
+    def fun(p, q):
+        return unbalanced_emd(p, q, circular=circular)
+
+    _, tangent = jvp(fun, (p, q), (t, u))
+    back = vjp(fun, p, q)[1](np.ones(2))
+    assert_allclose(tangent.sum(), (back[0] * t).sum() + (back[1] * u).sum(), rtol=1e-10)
+
+
+def test_hessians_by_both_modes(torch, rng):
+    p, q = (torch.from_numpy(rng.random(5) + 0.1) for _ in range(2))
+    want = torch.func.jacrev(torch.func.jacrev(unbalanced_emd))(p, q)
+    found = torch.func.hessian(unbalanced_emd)(p, q)
+    assert_allclose(found, want, rtol=1e-8, atol=1e-9 * want.abs().max())
