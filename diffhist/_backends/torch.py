@@ -19,7 +19,7 @@ def namespace(tensor: torch.Tensor) -> Any:
 def _plainly(tensors: tuple[torch.Tensor, ...], fun: Callable[..., Any], *args: Any) -> Any:
     """Call ``fun`` out of reach of autocast: a bfloat16 product inside a histogram is silently wrong."""
     kind = tensors[0].device.type
-    if not torch.is_autocast_enabled(kind):
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return fun(*args)
     with torch.autocast(kind, enabled=False):
         return fun(*args)
@@ -29,7 +29,8 @@ class _Bridge(torch.autograd.Function):
     @staticmethod
     def forward(call: Call, *tensors: torch.Tensor) -> torch.Tensor:
         output = _plainly(tensors, call.evaluate, *tensors)
-        return output.contiguous() if 0 in output.stride() else output  # torch writes tangents in its layout
+        # forward mode wants tangents to be views where outputs are, and writes them in their layout
+        return output.clone(memory_format=torch.contiguous_format) if output._is_view() else output
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:

@@ -336,3 +336,77 @@ def test_a_training_step_with_module_weights():
     loss.backward()
     assert torch.isfinite(layer.weight.grad).all()
     assert layer.weight.grad.abs().max() > 0
+
+
+@every
+def test_a_result_may_be_changed_in_place(name):
+    fun, x = HISTOGRAMS[name], images(0, 15, grad=True)
+    (want,) = torch.autograd.grad(fun(x).sum(), x)
+    out = fun(x)
+    out += 0.25
+    (got,) = torch.autograd.grad(out.sum(), x)
+    assert_allclose(got, want, rtol=1e-13, atol=1e-15)
+
+
+def test_tensors_without_values():
+    """Shapes come out, and nothing without values is kept for those that have some."""
+    x = torch.rand(2, 3, 40)
+    with torch._subclasses.FakeTensorMode() as mode:
+        assert soft_histogram(mode.from_tensor(x), 300, bandwidth=0.1).shape == (2, 3, 300)
+    assert torch.isfinite(soft_histogram(x, 300, bandwidth=0.1)).all()
+    assert joint_histogram(x.to("meta"), x.to("meta"), 8).shape == (2, 3, 8, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_compile_takes_changing_shapes(dynamic):
+    """Eleven crops, two compilations at most, one graph each."""
+    from torch._dynamo.utils import counters
+
+    from diffhist.nn import EMDLoss
+
+    torch.compiler.reset()
+    counters.clear()
+    loss = EMDLoss(16)
+    compiled = torch.compile(loss, fullgraph=True, dynamic=dynamic)
+    for n in range(11):
+        x = images(n, 2, 3, 8 + n, 12 + 3 * n, grad=True)
+        got, want = compiled(x, 1 - x), loss(x, 1 - x)
+        assert_allclose(got.detach(), want.detach(), rtol=1e-9)
+        (got,), (want,) = torch.autograd.grad(got, x), torch.autograd.grad(want, x)
+        assert_allclose(got, want, rtol=1e-8, atol=1e-12)
+    assert counters["stats"]["unique_graphs"] <= 2
+
+
+TRANSFORMED = {
+    "vmap": torch.func.vmap,
+    "grad": lambda f: torch.func.grad(lambda x: f(x).square().sum()),
+    "jacrev": torch.func.jacrev,
+    "hessian": lambda f: torch.func.hessian(lambda x: f(x).square().sum()),
+    "jvp": lambda f: lambda x: torch.func.jvp(f, (x,), (x,))[1],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("transform", TRANSFORMED)
+@pytest.mark.parametrize("name", ["soft", "joint banded", "hue loss"])
+def test_compile_of_transformed_functions(name, transform):
+    torch.compiler.reset()
+    fun = TRANSFORMED[transform](HISTOGRAMS[name])
+    x = images(0, 3, 7)
+    assert_allclose(torch.compile(fun, fullgraph=True)(x), fun(x), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_export_with_a_dimension_that_changes():
+    class Module(torch.nn.Module):
+        def forward(self, x):
+            return mi_distance(joint_histogram(x, 1 - x, 8))
+
+    x, y = images(0, 3, 7), images(1, 3, 11)
+    dynamic = {"x": {1: torch.export.Dim("n", min=2)}}
+    program = torch.export.export(Module(), (x,), dynamic_shapes=dynamic, strict=True)
+    assert_allclose(program.module()(y), Module()(y), rtol=1e-12)
