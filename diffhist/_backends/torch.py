@@ -1,6 +1,6 @@
 """The backend of PyTorch: one autograd Function over any primitive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -16,7 +16,7 @@ def namespace(tensor: torch.Tensor) -> Any:
     return xp
 
 
-def _plainly(tensors: tuple[torch.Tensor, ...], fun: Callable[..., Any], *args: Any) -> Any:
+def _plainly(tensors: Sequence[Any], fun: Callable[..., Any], *args: Any) -> Any:
     """Call ``fun`` out of reach of autocast: a bfloat16 product inside a histogram is silently wrong."""
     kind = tensors[0].device.type
     if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):

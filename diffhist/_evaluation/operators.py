@@ -39,7 +39,8 @@ def _unflat(
     bins: Sequence[int], numbers: Sequence[float], boundaries: str, orders: Sequence[int]
 ) -> tuple[list[Axis], list[tuple[int, ...]]]:
     names, d = boundaries.split(","), len(bins)
-    axes = [Axis(b, *numbers[3 * n : 3 * n + 3], names[n]) for n, b in enumerate(bins)]
+    triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
+    axes = [Axis(b, *t, boundary=name) for b, t, name in zip(bins, triples, names, strict=True)]
     return axes, [tuple(orders[n : n + d]) for n in range(0, len(orders), d)]
 
 
