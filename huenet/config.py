@@ -21,7 +21,7 @@ from huenet._parser import Parser
 __all__ = ["CLOSENESS", "PRESETS", "Config", "ConfigError", "arguments", "describe", "from_preset"]
 
 
-CLOSENESS = 0.5  # of a result to the target's palette, where nobody says how close to come
+CLOSENESS = 0.6  # of a result to the target's palette, where nobody says how close to come
 
 
 class ConfigError(ValueError):

@@ -26,7 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": float,
         "metavar": "0..1",
         "help": "for huenet: 0 could be a photograph, 1 is as close to TARGET as may be; for where too little "
-        "happened (default: 0.5; a network of preset `paper` has no such dial)",
+        "happened (default: 0.6; a network of preset `paper` has no such dial)",
     },
     "smooth": {
         "type": float,
