@@ -17,7 +17,7 @@ from huenet.color import rgb_to_hsv, turn_hue
 from huenet.config import CLOSENESS, Config, ConfigError
 from huenet.model import checkpoint
 from huenet.model.checkpoint import MODEL, CheckpointError
-from huenet.model.networks import AnyGenerator, build
+from huenet.model.networks import AnyGenerator, build_generator
 
 __all__ = ["SHIPPED", "export", "load_generator", "output_hue", "painted", "weights"]
 
@@ -44,7 +44,7 @@ def load_generator(run: str | Path = SHIPPED, device: str | torch.device = "cpu"
     tensors, meta = checkpoint.load(path, device)
     try:
         config = Config.from_json(meta["config"])
-        generator = build(config)[0].to(device)
+        generator = build_generator(config).to(device)
         generator.load_state_dict(tensors)
     except (ConfigError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         reason = " ".join(str(error).split())[:200]

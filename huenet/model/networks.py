@@ -1,8 +1,9 @@
 """The paper's generator and discriminator: pix2pix's U-Net and 70x70 PatchGAN, on hue.
 
 Pictures are float HSV tensors (B, 3, H, W) in [0, 1]; a hue is (B, H, W) in turns. The networks of `default` are in
-`huenet.model.palette`; `build` makes those that a configuration asks for. A generator is called with source and target,
-and may be told how close to come; a discriminator sees a source painted with a hue, and then judges what it saw.
+`huenet.model.palette`; `build_generator` and `build_discriminator` make those that a configuration asks for. A
+generator is called with source and target, and may be told how close to come; a discriminator sees a source painted
+with a hue, and then judges what it saw.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from torch import Tensor, nn
 from huenet.config import Config
 from huenet.model.palette import PaletteDiscriminator, PaletteGenerator
 
-__all__ = ["AnyDiscriminator", "AnyGenerator", "Discriminator", "Generator", "UNet", "build"]
+__all__ = [
+    "AnyDiscriminator",
+    "AnyGenerator",
+    "Discriminator",
+    "Generator",
+    "UNet",
+    "build_discriminator",
+    "build_generator",
+]
 
 
 class Generator(nn.Module):
@@ -136,8 +145,11 @@ AnyGenerator = Generator | PaletteGenerator
 AnyDiscriminator = Discriminator | PaletteDiscriminator
 
 
-def build(config: Config) -> tuple[AnyGenerator, AnyDiscriminator]:
-    """Generator and discriminator, as the configuration has them."""
-    if config.circle:
-        return PaletteGenerator(config), PaletteDiscriminator(config)
-    return Generator(config), Discriminator(config)
+def build_generator(config: Config) -> AnyGenerator:
+    """The generator, as the configuration has it."""
+    return PaletteGenerator(config) if config.circle else Generator(config)
+
+
+def build_discriminator(config: Config) -> AnyDiscriminator:
+    """The discriminator, as the configuration has it; with `config.features` it needs the extra `train`."""
+    return PaletteDiscriminator(config) if config.circle else Discriminator(config)

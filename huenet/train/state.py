@@ -15,7 +15,7 @@ from huenet.config import Config, ConfigError
 from huenet.data.pairs import PairSampler
 from huenet.model import checkpoint
 from huenet.model.checkpoint import CHECKPOINT, MODEL, CheckpointError
-from huenet.model.networks import AnyGenerator, Generator, build
+from huenet.model.networks import AnyGenerator, Generator, build_discriminator, build_generator
 from huenet.train.processes import Processes
 
 __all__ = ["State", "share_of_batch"]
@@ -42,7 +42,7 @@ class State:
     def __init__(self, config: Config, images: int, processes: Processes) -> None:
         torch.manual_seed(config.seed)  # the same networks on every rank
         self.config, self.device, self.rank = config, processes.device, processes.rank
-        self.generator, self.discriminator = build(config)
+        self.generator, self.discriminator = build_generator(config), build_discriminator(config)
         for network in (self.generator, self.discriminator):
             network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False) if config.ema else None

@@ -9,7 +9,7 @@ from PIL import Image
 from huenet.config import from_preset
 from huenet.model import checkpoint
 from huenet.model.checkpoint import MODEL
-from huenet.model.networks import build
+from huenet.model.networks import build_generator
 
 
 def make_pictures(folder, count=12, seed=0):
@@ -38,5 +38,5 @@ def make_run(folder, data=None, *, trained=(), held_out=(), seed=0, **changes):
         {"step": 2, "emd": 0.05, "mi": 0.8, "val/emd_output": 0.1, "val/emd_source": 0.2},
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    checkpoint.save(folder / MODEL, build(config)[0].state_dict(), {"step": 2, "config": config.to_json()})
+    checkpoint.save(folder / MODEL, build_generator(config).state_dict(), {"step": 2, "config": config.to_json()})
     return folder

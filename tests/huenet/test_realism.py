@@ -89,6 +89,7 @@ def test_a_feature_that_hardly_ever_fires_does_not_decide():
 
 
 def test_a_missing_extra_is_said_in_one_line(monkeypatch):
+    monkeypatch.setattr(realism, "find_spec", lambda name: object())
     assert realism.missing() is None
     monkeypatch.setattr(realism, "find_spec", lambda name: None if name == "sklearn" else object())
     assert "pip install 'diffhist[realism]'" in realism.missing()

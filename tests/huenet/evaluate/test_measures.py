@@ -18,7 +18,7 @@ from huenet.images.read import read_square
 from huenet.methods.descent import optimize
 from huenet.methods.transport import apply_displacement, hue_transport
 from huenet.metrics import change_of_light, hue_emd, incoherence, palette_distance, parting, surfaces
-from huenet.model.networks import build
+from huenet.model.networks import build_generator
 
 torch.set_num_threads(1)
 
@@ -124,7 +124,7 @@ def test_every_method_keeps_its_promise(pair):
 def test_the_papers_network_keeps_value_and_the_others_keep_light(pair, preset):
     source, target = pair
     torch.manual_seed(0)
-    generator = build(from_preset(preset, size=32, width=4, features=False))[0].eval()
+    generator = build_generator(from_preset(preset, size=32, width=4, features=False)).eval()
     made = outputs(source, target, {"huenet": generator})["huenet"]
     assert np.array_equal(made[1:], source[1:]) == (preset == "paper")
     assert (change_of_light(source, made) < 1) == (preset == "default")

@@ -212,11 +212,11 @@ def run(tmp_path):
     from huenet.config import from_preset
     from huenet.model import checkpoint
     from huenet.model.checkpoint import MODEL
-    from huenet.model.networks import build
+    from huenet.model.networks import build_generator
 
     config = from_preset("quick", size=32, width=4)
     torch.manual_seed(0)
-    generator, _ = build(config)
+    generator = build_generator(config)
     folder = tmp_path / "run"
     folder.mkdir()
     checkpoint.save(folder / MODEL, generator.state_dict(), {"step": 1, "config": config.to_json()})
