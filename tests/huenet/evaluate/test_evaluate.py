@@ -357,7 +357,7 @@ def test_wrong_input_gets_one_line(folder, run, tmp_path, capsys):
     (unreadable / "03.png").write_text("not a picture")
     fourth = tmp_path / "fourth.csv"
     fourth.write_text("source,target\n03.png,00.png\n")
-    with_mi = make_run(tmp_path / "with-mi")
+    with_mi = make_run(tmp_path / "with-mi", gamma_mi=25.0)
     larger = make_run(tmp_path / "larger", size=64, gamma_mi=0.0)
     for flags, words in (
         ([tmp_path / "nowhere", "--data", folder], "no such folder"),
