@@ -309,7 +309,7 @@ def _spread(x: Array, y: Array | None, weights: Array | None, /, *, axes: Any, o
     dtype = compute_dtype(xp, x, y, weights)
     pixels, _ = _counted(xp, [a for a in (x, y) if a is not None], weights, len(orders))
     rows = [_rows(xp, p) for p in pixels]
-    w = None if weights is None else xp.reshape(weights, (rows[0].shape[0], len(orders), -1))
+    w = None if weights is None else xp.reshape(weights, (rows[0].shape[0], len(orders), x.shape[-1]))
     with exact_sums(x):
         sums = xp.astype(spread(xp, rows, w, axes, orders, dtype), dtype)
     return xp.reshape(sums, (*x.shape[:-1], *sums.shape[1:]))
@@ -325,7 +325,8 @@ def _(g, out, x, y, weights, /, *, axes, orders, needed):
     targets = [j for j in (0, 1) if needed[j]]
     wanted = [raised for j in targets for raised in _raised(orders, j)] + (list(orders) if needed[2] else [])
     seen = _gather(g, *pixels, *(None,) * (2 - len(pixels)), axes=axes, orders=tuple(wanted))
-    each = xp.reshape(seen, (*seen.shape[:-2], -1, len(orders), seen.shape[-1]))
+    groups = seen.shape[-2] // len(orders)  # not -1, of which an empty batch says nothing
+    each = xp.reshape(seen, (*seen.shape[:-2], groups, len(orders), seen.shape[-1]))
     found: list[Array | None] = [None, None, None]
     for n, j in enumerate(targets):
         found[j] = xp.sum(_weighted(xp, weights, each[..., n, :, :]), axis=-2)
@@ -347,7 +348,7 @@ def _(tangents, out, x, y, weights, /, *, axes, orders):
             terms.append(moved if weights is None else moved * weights)
             raised += _raised(orders, j)
     if tangents[2] is not None:
-        more = _where(xp, counts, xp.reshape(tangents[2], (*x.shape[:-1], len(orders), -1)))
+        more = _where(xp, counts, xp.reshape(tangents[2], (*x.shape[:-1], len(orders), x.shape[-1])))
         terms.append(xp.reshape(xp.astype(more, dtype), weights.shape))
         raised += orders
     return _spread(*pixels, *(None,) * (2 - len(pixels)), _joined(xp, terms), axes=axes, orders=tuple(raised))
@@ -358,7 +359,7 @@ def _counted(xp: Any, pixels: list[Array], weights: Array | None, orders: int) -
     a pixel is none of these."""
     if weights is None:
         return pixels, None
-    weighed = xp.any(xp.reshape(weights, (*pixels[0].shape[:-1], orders, -1)) != 0, axis=-2)
+    weighed = xp.any(xp.reshape(weights, (*pixels[0].shape[:-1], orders, pixels[0].shape[-1])) != 0, axis=-2)
     finite = [xp.isfinite(p) for p in pixels]
     clean = [xp.where(weighed | f, p, xp.zeros_like(p)) for p, f in zip(pixels, finite, strict=True)]
     return clean, weighed | functools.reduce(operator.and_, finite)
@@ -393,7 +394,7 @@ def _(g, out, h, x, y, /, *, axes, orders, needed):
     xp = namespace(x)
     found: list[Array | None] = [None, None, None]
     if needed[0]:
-        found[0] = _spread(x, y, xp.reshape(g, (*x.shape[:-1], -1)), axes=axes, orders=orders)
+        found[0] = _spread(x, y, xp.reshape(g, (*x.shape[:-1], g.shape[-2] * g.shape[-1])), axes=axes, orders=orders)
     targets = [j for j in (0, 1) if needed[1 + j]]
     if targets:
         slopes = _gather(h, x, y, axes=axes, orders=tuple(raised for j in targets for raised in _raised(orders, j)))
@@ -414,7 +415,7 @@ def _(tangents, out, h, x, y, /, *, axes, orders):
 
 
 def _joined(xp: Any, terms: list[Array]) -> Array:
-    return xp.reshape(xp.stack(terms, axis=-2), (*terms[0].shape[:-1], -1))
+    return xp.reshape(xp.stack(terms, axis=-2), (*terms[0].shape[:-1], len(terms) * terms[0].shape[-1]))
 
 
 def _plus(total: Array | None, more: Array) -> Array:
