@@ -50,7 +50,9 @@ class _Bridge(torch.autograd.Function):
         with forward_ad._set_fwd_grad_enabled(
             True
         ):  # torch turns it off here, and with it the outer of two forward modes
-            *tensors, output = (None if t is None else forward_ad.unpack_dual(t).primal for t in ctx.saved_tensors)
+            *tensors, output = (
+                None if t is None else forward_ad.unpack_dual(t, level=0).primal for t in ctx.saved_tensors
+            )
             return _plainly(tensors, ctx.call.push, tangents, output, tensors)
 
     @staticmethod
