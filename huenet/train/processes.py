@@ -155,6 +155,6 @@ class StopSignal:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+        signal.signal(number, self._before[number])  # before it is said: who reads it may be quick
         if self.say:  # os.write: Python's own streams may be in the middle of a line when the signal comes
             os.write(2, b"\nStopping after this step; a second time ends at once, without saving.\n")
-        signal.signal(number, self._before[number])

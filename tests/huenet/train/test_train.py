@@ -162,7 +162,8 @@ class Waits(TorchDispatchMode):
 
 @pytest.mark.parametrize("preset", ["paper", "default"])
 def test_a_step_asks_the_device_for_nothing(preset):
-    config, processes = from_preset(preset, size=32, width=4, batch_size=2, accumulate=2), Processes("cpu")
+    config = from_preset(preset, size=32, width=4, batch_size=2, accumulate=2, features=False)
+    processes = Processes("cpu")
     state = State(config, 2, processes)
     pictures = Pictures(np.full((2, 3, 32, 32), 99, np.uint8), config.flip, processes.device)
     with Waits() as waits:
