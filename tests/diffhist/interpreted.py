@@ -148,7 +148,7 @@ def test_derivatives_of_every_order_are_those_of_array_code(rng, boundary):
     for orders in itertools.product(range(3), repeat=2):
         exact = (x.double(), y.double())
         want = spread_dense(_triton.xp, exact, None, axes, orders, torch.float64)
-        assert_close(_triton.spread((x, y), None, axes, orders), want.numpy())
+        assert_close(_triton.spread((x, y), None, axes, [orders]), want.numpy())
         want = gather_dense(_triton.xp, h.double(), exact, axes, [orders], torch.float64)[0]
         assert_close(_triton.gather(h, (x, y), axes, [orders])[0], want.numpy())
 
@@ -158,7 +158,7 @@ def test_gathering_is_the_adjoint_of_spreading(rng):
     h = torch.from_numpy(rng.standard_normal((2, 5, 4)).astype(np.float32))
     axes = [Axis(bins, 0.0, 1 / bins, 0.4, "reflect") for bins in (5, 4)]
     for orders in [(0, 0), (1, 0), (1, 2)]:
-        there = (_triton.spread((x, y), w, axes, orders) * h).sum((1, 2))
+        there = (_triton.spread((x, y), w[:, None], axes, [orders]) * h).sum((1, 2))
         back = (_triton.gather(h, (x, y), axes, [orders])[0] * w).sum(1)
         torch.testing.assert_close(there, back, rtol=1e-5, atol=1e-4)
 
@@ -298,7 +298,7 @@ def test_other_cases_are_array_code(rng, used):
     ):
         call()
     axis = Axis(8, 0.0, 1 / 8, 0.4, "open")
-    diffhist._evaluation.spread(_triton.xp, [x.float()[None]], None, [axis], (3,), torch.float32)
+    diffhist._evaluation.spread(_triton.xp, [x.float()[None]], None, [axis], [(3,)], torch.float32)
     assert used == []
 
 

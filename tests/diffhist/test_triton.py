@@ -85,7 +85,7 @@ def launches(monkeypatch, x, y, weights, axes, orders):
     for name in KERNELS:
         monkeypatch.setattr(_triton.kernels, name, Recorded(getattr(_triton.kernels, name), noted))
     coordinates = [x] if y is None else [x, y]
-    _triton.spread(coordinates, weights, axes, orders)
+    _triton.spread(coordinates, None if weights is None else weights[:, None], axes, [orders])
     h = torch.zeros((len(x), *(a.bins for a in axes)))
     _triton.gather(h, coordinates, axes, [orders])
     monkeypatch.undo()
