@@ -97,7 +97,10 @@ def _js_divergence(p: Array, q: Array, /) -> Array:
     apart = xp.abs(contrast) == 1  # one of the two is empty: the logarithms below would be infinite
     inside = xp.where(apart, xp.zeros_like(contrast), contrast)
     # with a = m (1 + d) and b = m (1 - d): small where a and b are nearly the same, and so exact there
-    bits = 2.0 * inside * xp.atanh(inside) + xp.log1p(-inside * inside) + _LOG_4 * xp.astype(apart, a.dtype)
+    far = xp.abs(inside) > 0.5  # where the square's rounding would be most of what is left of 1
+    near = xp.where(far, xp.zeros_like(inside), inside)
+    left = xp.where(far, xp.log((1.0 - inside) * (1.0 + inside)), xp.log1p(-near * near))
+    bits = 2.0 * inside * xp.atanh(inside) + left + _LOG_4 * xp.astype(apart, a.dtype)
     return xp.astype(0.25 * xp.sum((a + b) * bits, axis=-1), xp.result_type(p, q))
 
 
