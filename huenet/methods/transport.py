@@ -14,7 +14,7 @@ import diffhist
 from huenet.methods.grid import unrolled
 from huenet.methods.sample import Sample
 
-__all__ = ["apply_displacement", "best_rotation", "find", "hue_transport", "palette_plan", "transport"]
+__all__ = ["apply_displacement", "best_rotation", "find", "hue_transport", "smoothed", "transport"]
 
 Array = Any
 
@@ -102,7 +102,7 @@ def hue_transport(source_hist: Array, target_hist: Array, /, *, smooth: float = 
     displacement = _shortest((xp.astype(landing, p.dtype) + inside - centre) / K + turns, xp)
     massless = (F[..., -1:] == 0) | (G[..., -1:] == 0)
     displacement = xp.where(massless, xp.zeros_like(displacement), displacement)
-    return _smooth(displacement, p, smooth, xp) if smooth else displacement
+    return smoothed(displacement, p, smooth)
 
 
 def apply_displacement(hue: Array, displacement: Array, /) -> Array:
@@ -184,45 +184,33 @@ def transport(
     return moved.reshape(source.shape)
 
 
-def palette_plan(
-    source_hist: Array, target_hist: Array, /, *, reg: float = 0.002, reg_m: float = 0.01, steps: int = 100
-) -> Array:
-    """Where each hue of a palette goes, by transport that does not insist on the target's shares.
-
-    The plan P of least <P, C> + reg KL(P | p q^T) + reg_m (KL(P 1 | p) + KL(P^T 1 | q)), C the squared circular
-    distance in turns [1]_, as shares of each of the source's hues. A hue that the target has too stays; with a large
-    `reg_m` the target's shares count as well.
+def smoothed(displacement: Array, weights: Array, sigma: float, /) -> Array:
+    """Circular mean of a displacement under a circular Gaussian over hue: near hues then move together.
 
     Parameters
     ----------
-    source_hist, target_hist : array, (..., K)
-        Masses of K equal bins of hue, which sum to 1.
-    reg, reg_m : float
-        Weights of the two penalties, in squared turns.
-    steps : int
-        Of Sinkhorn's iteration.
+    displacement, weights : array, (..., K)
+        Turns at K equal bins of hue, and what each counts for.
+    sigma : float
+        Deviation in bins; 0 does nothing.
 
     Returns
     -------
-    array, (..., K, K)
-        Shares of the target's hues, in the last axis, for each of the source's: they sum to 1.
-
-    References
-    ----------
-    .. [1] L. Chizat, G. Peyre, B. Schmitzer, F.-X. Vialard, "Scaling algorithms for unbalanced optimal transport
-       problems", Mathematics of Computation, 2018.
+    array, (..., K)
+        In turns, in [-0.5, 0.5].
     """
-    xp = array_namespace(source_hist, target_hist)
-    K = source_hist.shape[-1]
-    k = xp.arange(K, dtype=source_hist.dtype, device=device(source_hist)) / K
-    kernel = xp.exp(-(_shortest(k[:, None] - k, xp) ** 2) / reg)
-    p, q = source_hist + 1e-6, target_hist + 1e-6
-    v, power = xp.ones_like(q), reg_m / (reg_m + reg)
-    for _ in range(steps):
-        u = ((q * v) @ kernel) ** -power
-        v = ((p * u) @ kernel) ** -power
-    plan = kernel * (q * v)[..., None, :]
-    return plan / xp.sum(plan, axis=-1, keepdims=True)
+    if not sigma:
+        return displacement
+    xp = array_namespace(displacement, weights)
+    K = displacement.shape[-1]
+    k = xp.arange(K, dtype=displacement.dtype, device=device(displacement))
+    distance = _shortest((k[:, None] - k[None, :]) / K, xp) * K
+    kernel = xp.exp(-(distance**2) / (2 * sigma**2))
+    weights = weights + 1e-6 / K  # bins without mass nearby keep their own displacement
+    angle = 2 * math.pi * displacement
+    east = (weights * xp.cos(angle)) @ kernel
+    north = (weights * xp.sin(angle)) @ kernel
+    return xp.atan2(north, east) / (2 * math.pi)
 
 
 def best_rotation(source_hist: Array, target_hist: Array, /) -> Array:
@@ -265,19 +253,6 @@ def _gather(values: Array, index: Array, xp: Any) -> Array:
     offset = xp.arange(rows, dtype=index.dtype, device=device(index)) * values.shape[-1]
     flat = xp.reshape(index, (rows, -1)) + offset[:, None]
     return xp.reshape(xp.take(xp.reshape(values, (-1,)), xp.reshape(flat, (-1,)), axis=0), index.shape)
-
-
-def _smooth(displacement: Array, weights: Array, sigma: float, xp: Any) -> Array:
-    """Circular mean of the displacement under a circular Gaussian over hue."""
-    K = displacement.shape[-1]
-    k = xp.arange(K, dtype=displacement.dtype, device=device(displacement))
-    distance = _shortest((k[:, None] - k[None, :]) / K, xp) * K
-    kernel = xp.exp(-(distance**2) / (2 * sigma**2))
-    weights = weights + 1e-6 / K  # bins without mass nearby keep their own displacement
-    angle = 2 * math.pi * displacement
-    east = (weights * xp.cos(angle)) @ kernel
-    north = (weights * xp.sin(angle)) @ kernel
-    return xp.atan2(north, east) / (2 * math.pi)
 
 
 def _pixel_shares(weights: np.ndarray | None, hue: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from huenet.color import chroma, hsv_to_rgb, hue_point, presence, rgb_to_hsv, turn_hue
 from huenet.config import CLOSENESS, Config
-from huenet.methods.transport import palette_plan
+from huenet.methods.relaxed import palette_plan
 
 __all__ = ["PaletteDiscriminator", "PaletteGenerator", "palette", "read_grid"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from huenet.methods import descent, reinhard, transport
+from huenet.methods import descent, reinhard, relaxed, transport
 from huenet.methods.sample import Sample
 from huenet.methods.turn import Turn
 from huenet.transfer import network
@@ -56,6 +56,9 @@ METHODS = {
     "huenet": Method(network.find, Turn, "a trained network, which sees where a colour lies; seconds"),
     "optimize": Method(descent.find, Turn, "gradient descent of the paper's losses on this pair; about a second"),
     "transport": Method(transport.find, Turn, "one map of hues, which moves them the least way; instant"),
+    "relaxed": Method(
+        relaxed.find, Turn, "the same, but each colour may take more or less room than in TARGET; instant"
+    ),
     "reinhard": Method(
         reinhard.find, reinhard.Restated, "mean and spread of light and colour: light changes; instant", of_hue=False
     ),

@@ -31,8 +31,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "smooth": {
         "type": float,
         "metavar": "N",
-        "help": "for transport: 0 follows TARGET to the letter; more, up to 256, keeps near hues together, where one "
-        "surface comes out in several colours (default: 8)",
+        "help": "for transport and relaxed: 0 follows TARGET to the letter; more, up to 256, keeps near hues together, "
+        "where one surface comes out in several colours (default: 8)",
+    },
+    "reg_m": {
+        "type": float,
+        "metavar": "N",
+        "help": "for relaxed: what it costs, up to 1, where colours take other shares than in TARGET; less turns hues "
+        "less far (default: 0.1)",
     },
     "keep": {
         "choices": KEEP,
@@ -56,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that say how to recolour."""
     parser.add_argument("--method", choices=METHODS, help="how, see below (default: huenet)")
     for name, keywords in OPTIONS.items():
-        parser.add_argument(f"--{name}", **keywords)
+        parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
 
 
 def settings_from(options: argparse.Namespace, seed: int = 0) -> Settings:

@@ -41,6 +41,7 @@ def recolor(
     run: str | Path | None = None,
     closeness: float | None = None,
     smooth: float | None = None,
+    reg_m: float | None = None,
     strength: float = 1.0,
     keep: str | None = None,
     saturation: float | None = None,
@@ -60,17 +61,21 @@ def recolor(
         colour profile than the source is converted to the source's (no profile is sRGB). Tensors of torch are float,
         with or without B, and come back on their device, without a graph; one target for all, or one each. Several
         targets, in a list, are pooled to one palette.
-    method : {"huenet", "optimize", "transport", "reinhard"}, optional
-        A trained network; gradient descent on this pair; optimal transport of hue; statistics in l-alpha-beta. All but
-        "reinhard", which moves light and saturation too, turn hue. By default "huenet".
+    method : {"huenet", "optimize", "transport", "relaxed", "reinhard"}, optional
+        A trained network; gradient descent on this pair; optimal transport of hue; the same, but the shares of the
+        colours may differ from the target's; statistics in l-alpha-beta. All but "reinhard", which moves light and
+        saturation too, turn hue. By default "huenet".
     run : path, optional
         For "huenet": a run folder of ``huenet.train``; without it, the weights that come with the package.
     closeness : float, optional
         For "huenet": from 0, a result that could be a photograph, to 1, one as close to the target's colours as may be.
         By default 0.6. A network of the preset `paper` has no such dial.
     smooth : float, optional
-        For "transport": smoothing over hue, in 256ths of the hue circle. More is more coherent, less is closer to the
-        target's colours. By default 8.
+        For "transport" and "relaxed": smoothing over hue, in 256ths of the hue circle. More is more coherent, less is
+        closer to the target's colours. By default 8.
+    reg_m : float, optional
+        For "relaxed": what a difference of shares costs, in squared turns, up to 1. Less lets them differ more and
+        turns hues less far. By default 0.1.
     strength : float
         0 is the source, 1 the full effect, and more, up to 2, goes further. It scales how far hue turns, and what else
         the method changes, and does not mix colours: half way from orange to blue is as colourful as either.
@@ -102,8 +107,8 @@ def recolor(
     ValueError
         An argument is of the wrong kind, shape or range, or holds NaN; or the run has no weights, or they do not fit.
     """
-    options = {"run": run, "closeness": closeness, "smooth": smooth, "keep": keep}
-    options |= {"saturation": saturation, "light": light}
+    options = {"run": run, "closeness": closeness, "smooth": smooth, "reg_m": reg_m}
+    options |= {"keep": keep, "saturation": saturation, "light": light}
     settings = settings_of(method, seed, strength=strength, **options)
     if is_tensor(source):
         from huenet.transfer.tensors import recolor_tensors
@@ -139,7 +144,7 @@ def settings_of(method: str | None, seed: int, **options: Any) -> Settings:
     given = {name: value for name, value in options.items() if value is not None}
     for name in given.keys() - METHODS[method].options().keys():
         able = " and ".join(other for other in METHODS if name in METHODS[other].options())
-        raise TransferError(f"--{name} is for method {able}, got {method}; leave one of them out")
+        raise TransferError(f"--{name.replace('_', '-')} is for method {able}, got {method}; leave one of them out")
     if not 0 <= (strength := given.get("strength", 1.0)) <= STRONGEST:
         raise TransferError(f"strength must be from 0 to {STRONGEST}, got {strength}")
     if seed < 0:

@@ -34,7 +34,7 @@ class HuenetTransfer:
                 "keep": (list(KEEP), {"default": "light", "tooltip": "What stays while hue turns; not for reinhard."}),
                 "saturation": number(0.0, 1.0, "How far saturation goes to the target's; not for reinhard."),
                 "light": number(0.0, 1.0, "How far light goes to the target's; not for reinhard."),
-                "smooth": number(8.0, 256.0, "For transport: more keeps near hues together."),
+                "smooth": number(8.0, 256.0, "For transport and relaxed: more keeps near hues together."),
             },
             "optional": {"mask": ("MASK", {"tooltip": "Where to recolour; all over without."})},
         }

@@ -61,7 +61,7 @@ def test_images_come_back_as_images(node_class):
     assert 0 <= made.min() <= made.max() <= 1
 
 
-@pytest.mark.parametrize("method", ["huenet", "optimize", "transport", "reinhard"])
+@pytest.mark.parametrize("method", ["huenet", "optimize", "transport", "relaxed", "reinhard"])
 def test_every_method_runs_with_the_defaults_of_all_widgets(node_class, method):
     made = run(node_class, image=images(2), target=images(2, seed=1), method=method)
     assert made.shape == (2, 20, 24, 3)

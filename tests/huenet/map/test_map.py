@@ -54,7 +54,10 @@ def test_one_line_for_every_wrong_request(files, capsys):
         ((source, target, "-o", out, "--size", 1), "--size must be"),
         ((source, files / "grey.png", "-o", out), "nothing to map: the target has no colour"),
         ((source, files / "no.png", "-o", out), "no.png: no such file"),
-        ((source, target, "-o", out, "--method", "reinhard", "--smooth", 3), "--smooth is for method transport"),
+        (
+            (source, target, "-o", out, "--method", "reinhard", "--smooth", 3),
+            "--smooth is for method transport and relaxed",
+        ),
         ((source, target, "-o", out, "--strength", 0), "nothing to map: --strength is 0"),
     ):
         assert message in error_of(capsys, *arguments)

@@ -21,7 +21,7 @@ def first(batch):
     return batch.movedim(-1, 1)
 
 
-@pytest.mark.parametrize("method", ["transport", "reinhard", "huenet"])
+@pytest.mark.parametrize("method", ["transport", "relaxed", "reinhard", "huenet"])
 def test_a_batch_is_its_pictures(method):
     source, target = batch(0, 1, 2), batch(3, 4, 5, height=30, width=50)
     each = recolor(source, target, method=method)

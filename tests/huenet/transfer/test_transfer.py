@@ -168,7 +168,9 @@ def test_one_line_for_every_wrong_input(files, capsys):
     options = "--method", "reinhard", "--run", files
     assert "--run is for method huenet, got reinhard" in error_of(capsys, source, target, "-o", out, *options)
     options = "--method", "reinhard", "--smooth", 4
-    assert "--smooth is for method transport, got reinhard" in error_of(capsys, source, target, "-o", out, *options)
+    assert "--smooth is for method transport and relaxed, got reinhard" in error_of(
+        capsys, source, target, "-o", out, *options
+    )
     assert not out.exists()
 
 
