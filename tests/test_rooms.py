@@ -17,7 +17,7 @@ LEVELS = {
         {"train", "transfer", "evaluate"},
         {"model", "data"},
         {"methods", "images", "config", "metrics", "realism"},
-        {"color", "_parser", "_extra", "_memory", "_signals"},
+        {"color", "_parser", "_extra", "_memory", "_notes", "_signals"},
     ],
     "diffhist": [
         {"__init__"},

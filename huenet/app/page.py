@@ -17,6 +17,9 @@ from huenet.transfer.methods import METHODS
 __all__ = ["THEME", "page"]
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # no fonts from elsewhere
+DIALS = ("method", "closeness", "strength", "keep", "saturation", "light")  # as `recolor` calls them
+# for the memory, and because warnings, which become notes, belong to the process
+ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "recolour"}
 KEPT = 3600  # seconds that files of a session stay
 
 
@@ -39,6 +42,7 @@ def page() -> gr.Blocks:
         with gr.Row():
             method = gr.Dropdown(list(METHODS), value="huenet", label="Method")
             keep = gr.Radio(list(KEEP), value="light", label="Keep")
+            closeness = gr.Slider(0, 1, METHODS["huenet"].options()["closeness"], step=0.05, label="Closeness")
             strength = gr.Slider(0, 2, 1, step=0.05, label="Strength")
             saturation = gr.Slider(0, 1, 0, step=0.05, label="Saturation")
             light = gr.Slider(0, 1, 0, step=0.05, label="Light")
@@ -52,13 +56,15 @@ def page() -> gr.Blocks:
         button = gr.Button("Make at full size, and the .cube", variant="primary", elem_id="finish")
         files = gr.File(label="Download", file_count="multiple", interactive=False, elem_id="files", height=120)
 
-        dials: list[Any] = [method, strength, keep, saturation, light]
+        dials: list[Any] = [method, closeness, strength, keep, saturation, light]
         inputs = [source, target, editor, *dials]
         source.change(_told(_canvas), source, editor)
         changes = [source.change, target.change, editor.change, method.change, keep.change]
-        releases = [dial.release for dial in (strength, saturation, light)]
-        gr.on([*changes, *releases], _told(_preview), inputs, [result, hues], trigger_mode="always_last")
-        button.click(_told(_finished), inputs, files)
+        releases = [dial.release for dial in (closeness, strength, saturation, light)]
+        gr.on(
+            [*changes, *releases], _told(_preview), inputs, [result, hues], trigger_mode="always_last", **ONE_AT_A_TIME
+        )
+        button.click(_told(_finished), inputs, files, **ONE_AT_A_TIME)
     return blocks
 
 
@@ -83,8 +89,8 @@ def _finished(source: str | None, target: str | None, editor: dict[str, Any] | N
     return studio.finished(source, target, _strokes(editor), _options(*dials))
 
 
-def _options(method: str, strength: float, keep: str, saturation: float, light: float) -> dict[str, Any]:
-    return {"method": method, "strength": strength, "keep": keep, "saturation": saturation, "light": light}
+def _options(*dials: Any) -> dict[str, Any]:
+    return dict(zip(DIALS, dials, strict=True))
 
 
 def _strokes(editor: dict[str, Any] | None) -> np.ndarray | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,6 +14,7 @@ from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from huenet._notes import noted
 from huenet.images.lut import write_lut
 from huenet.images.picture import OUTPUTS, read_picture, write_picture
 from huenet.methods.lut import sampled
@@ -48,10 +48,9 @@ def preview(
     source: np.ndarray, target: np.ndarray, strokes: np.ndarray | None, options: Mapping[str, Any]
 ) -> tuple[np.ndarray, list[str]]:
     """The result for pictures as they are shown, and what there is to note."""
-    with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter("always")
+    with noted() as notes:
         made = recolor(source, target, mask=mask_for(strokes, *source.shape[:2]), **_known(options))
-    return made, [str(note.message) for note in notes]
+    return made, notes
 
 
 def finished(
@@ -63,8 +62,7 @@ def finished(
     settings = _settings(options)
     folder, stem = Path(mkdtemp(prefix="result-")), Path(source).stem
     made = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with noted():  # the preview has said it
         seen = small_copy(picture.pixels)
         change = find_change(seen, target_copy(goal, picture.profile), settings)
         if change is not None:

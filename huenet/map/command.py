@@ -5,13 +5,13 @@ from __future__ import annotations
 import huenet._extra  # noqa: F401  # isort: skip
 
 import argparse
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from skimage.color import deltaE_ciede2000, rgb2lab
 
+from huenet._notes import noted
 from huenet._parser import Parser
 from huenet.images.folder import pictures_below
 from huenet.images.lut import HALD, SUFFIXES, write_lut
@@ -47,11 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = settings_from(options)
         seen, profile = sequence_copy([frame for path in options.source for frame in _frames(path)])
         goal = target_copy(read_picture(options.target), profile)
-        with warnings.catch_warnings(record=True) as notes:
-            warnings.simplefilter("always")
+        with noted() as notes:
             change = find_change(seen, goal, settings)
         if change is None:
-            parser.error(f"nothing to map: {notes[0].message if notes else '--strength is 0'}")
+            parser.error(f"nothing to map: {notes[0] if notes else '--strength is 0'}")
         flat = change.flat(seen)
         lut = sampled(flat, size)
         write_lut(out, lut.table, title=f"{options.source[0].name} after {options.target.name}")

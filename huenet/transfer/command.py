@@ -9,7 +9,6 @@ import errno
 import os
 import shutil
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from huenet._memory import ran_out
+from huenet._notes import noted
 from huenet._parser import Parser
 from huenet._signals import ended_cleanly
 from huenet.images.lut import read_lut
@@ -95,11 +95,10 @@ def _check_together(options: argparse.Namespace) -> None:
 
 @contextmanager
 def _noted(what: object) -> Iterator[None]:
-    with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter("always")
+    with noted() as notes:
         yield
     for note in notes:
-        print(f"note: {what}: {note.message}", file=sys.stderr)
+        print(f"note: {what}: {note}", file=sys.stderr)
 
 
 def _mask(path: Path) -> np.ndarray:
@@ -281,8 +280,7 @@ def _recolor(job: Job, act: Callable[[Job, Picture], None], options: argparse.Na
     """Do one job; what there is to note."""
     try:
         source = read_picture(job.source)
-        with warnings.catch_warnings(record=True) as notes:
-            warnings.simplefilter("always")
+        with noted() as notes:
             act(job, source)
             if options.strip_metadata:
                 source.metadata = source.metadata.stripped()
@@ -294,7 +292,7 @@ def _recolor(job: Job, act: Callable[[Job, Picture], None], options: argparse.Na
         if not ran_out(error):
             raise
         raise ImageError(job.source, "needs more memory than there is") from None
-    return [str(note.message) for note in notes]
+    return notes
 
 
 def _goal(path: Path, options: argparse.Namespace) -> Picture:

@@ -25,11 +25,13 @@ class HuenetTransfer:
         def number(default, most, tooltip):
             return ("FLOAT", {"default": default, "min": 0.0, "max": most, "step": 0.05, "tooltip": tooltip})
 
+        closeness = METHODS["huenet"].options()["closeness"]
         return {
             "required": {
                 "image": ("IMAGE", {"tooltip": "What to recolour."}),
                 "target": ("IMAGE", {"tooltip": "Whose colours to take: one image for all, or one each."}),
                 "method": (list(METHODS), {"default": "huenet", "tooltip": "huenet is the trained network."}),
+                "closeness": number(closeness, 1.0, "For huenet: 0 like a photograph, 1 as near the target as may be."),
                 "strength": number(1.0, 2.0, "How far hue turns: 0 not at all, above 1 further."),
                 "keep": (list(KEEP), {"default": "light", "tooltip": "What stays while hue turns; not for reinhard."}),
                 "saturation": number(0.0, 1.0, "How far saturation goes to the target's; not for reinhard."),

@@ -68,6 +68,15 @@ def test_every_method_runs_with_the_defaults_of_all_widgets(node_class, method):
     assert torch.isfinite(made).all()
 
 
+def test_closeness_is_the_network_s_dial(node_class):
+    image, target = images(1), images(1, seed=1)
+    least, most = (run(node_class, image=image, target=target, closeness=c) for c in (0.0, 1.0))
+    assert torch.equal(
+        run(node_class, image=image, target=target), run(node_class, image=image, target=target, closeness=0.6)
+    )
+    assert (least != most).any()
+
+
 def test_fewer_targets_go_on_with_the_last(node_class):
     image, target = images(3), images(2, seed=1)
     made = run(node_class, image=image, target=target, method="reinhard")

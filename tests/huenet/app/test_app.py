@@ -1,5 +1,6 @@
 """`huenet app`: what it computes, that it keeps to this machine, and a browser that uses it."""
 
+import io
 import os
 import shutil
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import warnings
 
 import numpy as np
 import pytest
@@ -18,22 +20,38 @@ from commands import refusal
 from PIL import Image
 from scenes import scene
 
+from huenet._notes import noted
 from huenet.app import main, studio
 from huenet.images.lut import read_lut
 from huenet.images.picture import read_picture
 from huenet.transfer import recolor
 
-DIALS = {"method": "transport", "strength": 0.7, "keep": "light", "saturation": 0.5, "light": 0.0}
+DIALS = {"method": "transport", "closeness": 0.6, "strength": 0.7, "keep": "light", "saturation": 0.5, "light": 0.0}
 
 
 def test_the_preview_is_what_recolor_makes():
     made, notes = studio.preview(scene(0), scene(1), None, DIALS)
-    np.testing.assert_array_equal(made, recolor(scene(0), scene(1), **DIALS))
+    np.testing.assert_array_equal(
+        made, recolor(scene(0), scene(1), **{name: value for name, value in DIALS.items() if name != "closeness"})
+    )
     assert notes == []
+    dialled = {**DIALS, "method": "huenet", "closeness": 1.0}
+    made, _ = studio.preview(scene(0), scene(1), None, dialled)
+    np.testing.assert_array_equal(made, recolor(scene(0), scene(1), **dialled))
+    assert (made != studio.preview(scene(0), scene(1), None, {**dialled, "closeness": 0.0})[0]).any()
     _, notes = studio.preview(scene(0), np.full((4, 4, 3), 90, np.uint8), None, {**DIALS, "method": "reinhard"})
     grey = studio.preview(scene(0), np.full((4, 4, 3), 90, np.uint8), None, DIALS)[1]
     assert "no colour" in grey[0]
     assert notes == []
+
+
+def test_warnings_for_programmers_are_no_notes():
+    """Such as one of another thread's open file, with its name."""
+    warnings.simplefilter("always")  # pytest puts its own back
+    with noted() as notes:
+        warnings.warn("unclosed file", ResourceWarning, stacklevel=1)
+        warnings.warn("a picture without colour", stacklevel=1)
+    assert notes == ["a picture without colour"]
 
 
 def test_the_picture_comes_at_full_size_with_its_metadata_and_its_map(files):
@@ -101,35 +119,76 @@ def test_the_page_asks_nobody_else(address):
     assert '"analytics_enabled":true' not in text.replace(" ", "")
 
 
-@pytest.mark.slow
-def test_a_browser_gets_a_result_and_files(address, files):
+@pytest.fixture
+def browsers(address):
+    """Opens the page in a browser of its own, as often as it is called."""
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
         pytest.skip("chromium and its driver are not installed")
     webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1600"):
-        options.add_argument(flag)
-    options.binary_location = shutil.which("chromium")
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    browser = webdriver.Chrome(options=options, service=service)
+    opened = []
 
-    def wait(selector):
-        for _ in range(240):
-            if found := browser.find_elements("css selector", selector):
-                return found
-            time.sleep(0.5)
-        raise AssertionError(f"no {selector} on the page")
+    def one():
+        options = webdriver.ChromeOptions()
+        for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1600"):
+            options.add_argument(flag)
+        options.binary_location = shutil.which("chromium")
+        opened.append(webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))))
+        opened[-1].get(address)
+        return opened[-1]
 
-    try:
-        browser.get(address)
-        for name in ("source", "target"):
-            wait(f"#{name} input[type=file]")[0].send_keys(str(files / f"{name}.png"))
-            wait(f"#{name} img")
-        wait("#result img")
-        wait("#finish")[0].click()
-        wait("#files a")
-        names = browser.find_element("css selector", "#files").text
-        assert "recoloured" in names
-        assert ".cube" in names
-    finally:
+    yield one
+    for browser in opened:
         browser.quit()
+
+
+def wait(browser, selector, text=""):
+    """The elements, as soon as there are some, and with such a text."""
+    for _ in range(240):
+        if found := [e for e in browser.find_elements("css selector", selector) if text in (text and e.text)]:
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"no {selector} {text} on the page")
+
+
+def drop(browser, name, path):
+    wait(browser, f"#{name} input[type=file]")[0].send_keys(str(path))
+
+
+def downloaded(browser):
+    """The result at full size, fetched as the browser would."""
+    wait(browser, "#files a")
+    (link,) = [
+        a.get_attribute("href")
+        for a in browser.find_elements("css selector", "#files a")
+        if "recoloured" in a.get_attribute("href")
+    ]
+    with urllib.request.urlopen(link) as response, Image.open(io.BytesIO(response.read())) as image:
+        return np.asarray(image)
+
+
+@pytest.mark.slow
+def test_two_at_once_get_what_is_theirs(browsers, files):
+    """Each its own result and the map, at full size; nobody the other's."""
+    scenes = {"alpaca": (scene(0), scene(1)), "zebra": (scene(2), scene(3))}
+    users = {name: browsers() for name in scenes}
+    for name, browser in users.items():
+        for which, picture in zip(("source", "target"), scenes[name], strict=True):
+            Image.fromarray(picture).save(files / f"{name}-{which}.png")
+            drop(browser, which, files / f"{name}-{which}.png")
+    for browser in users.values():
+        wait(browser, "#result img")
+        wait(browser, "#finish")[0].click()
+    for name, browser in users.items():
+        np.testing.assert_array_equal(downloaded(browser), recolor(*scenes[name]))
+        names = browser.find_element("css selector", "#files").text
+        assert f"{name}-source-map" in names.replace("\n", "")
+        assert not any(f"{stranger}-source" in browser.page_source for stranger in scenes.keys() - {name})
+
+
+@pytest.mark.slow
+def test_a_bomb_is_refused_on_the_page(browsers, files):
+    with Image.new("1", (20_000, 20_000)) as bomb:  # 400 megapixels in 50 kB
+        bomb.save(files / "bomb.png")
+    browser = browsers()
+    drop(browser, "source", files / "bomb.png")
+    wait(browser, ".toast-body", "pixels")
