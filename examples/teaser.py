@@ -1,8 +1,10 @@
-"""The picture at the top of the README: photographs of scikit-image in each other's colours.
+"""The pictures at the top of the README: photographs in each other's colours, by the network of the package.
 
-    python examples/teaser.py [OUT.png] [--run RUN]
+    python examples/teaser.py [FOLDER] [--run RUN]
 
-With --run, a trained run does it; without, smoothed optimal transport of hue, which needs no training.
+Needs scikit-learn for two photographs. All are free to use: `rocket` (SpaceX), `coffee` (Rachel Michetti), `retina`
+(Mikael Häggström) and `chelsea` (Stéfan van der Walt) of scikit-image are in the public domain; `flower` and `china` of
+scikit-learn are by vultilion and Daniel Büchele, CC BY 2.0.
 """
 
 import argparse
@@ -12,35 +14,47 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+import skimage.data
+from sklearn.datasets import load_sample_image
 
 import huenet
-from huenet.data.loading import photographs
 
-PAIRS = [("astronaut.png", "rocket.jpg"), ("coffee.png", "rocket.jpg"), ("chelsea.png", "retina.jpg")]
+FIGURES = {
+    "teaser.jpg": [("flower", "rocket"), ("rocket", "coffee"), ("flower", "retina"), ("rocket", "flower")],
+    "failure.jpg": [("chelsea", "china")],
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", nargs="?", default="teaser.png", type=Path)
-    parser.add_argument("--run", type=Path, help="a trained run to use in place of transport")
+    parser.add_argument("folder", nargs="?", default=".", type=Path)
+    parser.add_argument("--run", type=Path, help="a trained run in place of the weights of the package")
     given = parser.parse_args()
-    if given.out.exists():
-        parser.exit(2, f"teaser.py: {given.out} is there already: name another file, or move it away\n")
-    method = {"method": "huenet", "run": given.run} if given.run else {"method": "transport"}
-    pictures = photographs()
-    figure, axes = plt.subplots(3, len(PAIRS), figsize=(4 * len(PAIRS), 9.4), layout="constrained")
-    for column, names in zip(axes.T, PAIRS, strict=True):
-        source, target = (pictures[name] for name in names)
-        output = huenet.recolor(source, target, **method)
-        for ax, image in zip(column, (source, target, output), strict=True):
-            side = min(image.shape[:2])
-            top, left = ((n - side) // 2 for n in image.shape[:2])
-            ax.imshow(image[top : top + side, left : left + side])
-            ax.set(xticks=[], yticks=[])
-    for ax, label in zip(axes[:, 0], ("source", "target", "output"), strict=True):
-        ax.set_ylabel(label, fontsize=14)
-    figure.savefig(given.out, dpi=60)
-    print(f"wrote {given.out}")
+    for path in [given.folder / name for name in FIGURES]:
+        if path.exists():
+            parser.exit(2, f"teaser.py: {path} is there already: name another folder, or move it away\n")
+    for name, pairs in FIGURES.items():
+        figure, axes = plt.subplots(
+            len(pairs), 3, figsize=(9, 2 * len(pairs) + 0.3), squeeze=False, layout="constrained"
+        )
+        for row, names in zip(axes, pairs, strict=True):
+            source, target = (photograph(one) for one in names)
+            for ax, picture in zip(row, (source, target, huenet.recolor(source, target, run=given.run)), strict=True):
+                ax.imshow(picture)
+                ax.set(xticks=[], yticks=[])
+        for ax, label in zip(axes[0], ("source", "target", "output"), strict=True):
+            ax.set_title(label)
+        figure.savefig(given.folder / name, dpi=140, pil_kwargs={"quality": 90})
+        print(f"wrote {given.folder / name}")
+
+
+def photograph(name: str) -> np.ndarray:
+    """The middle of a photograph, half as wide again as it is high."""
+    image = load_sample_image(f"{name}.jpg") if name in ("flower", "china") else getattr(skimage.data, name)()
+    height, width = (min(image.shape[0], image.shape[1] * 2 // 3), min(image.shape[1], image.shape[0] * 3 // 2))
+    top, left = ((n - m) // 2 for n, m in zip(image.shape, (height, width), strict=False))
+    return image[top : top + height, left : left + width]
 
 
 if __name__ == "__main__":

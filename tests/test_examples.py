@@ -47,8 +47,9 @@ def numbers(text):
 
 
 def picture(path):
-    """The PNG's pixels; at least something must be drawn on it."""
+    """The pixels, from 0 to 1; at least something must be drawn on it."""
     pixels = importlib.import_module("matplotlib.image").imread(path)
+    pixels = pixels / 255 if pixels.dtype == np.uint8 else pixels
     assert min(pixels.shape[:2]) > 300
     assert pixels[..., :3].std() > 0.1
     return pixels
@@ -189,9 +190,10 @@ def test_two_processes_find_what_one_does():
 
 @pytest.mark.slow
 def test_teaser(tmp_path):
-    needs("skimage", "matplotlib", "torch", "huenet")
+    needs("skimage", "sklearn", "matplotlib", "torch", "huenet")
     output("teaser", folder=tmp_path)
-    picture(tmp_path / "teaser.png")
+    for name in ("teaser.jpg", "failure.jpg"):
+        picture(tmp_path / name)
 
 
 def test_every_example_is_run_here():
