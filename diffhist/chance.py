@@ -19,6 +19,7 @@ def mi_ceiling(
     range: tuple[float, float] = (0.0, 1.0),
     *,
     bandwidth: float | None = None,
+    kernel: str = "logistic",
     boundary: str = "open",
     weights: Array | None = None,
     axis: int | tuple[int, ...] = -1,
@@ -28,7 +29,7 @@ def mi_ceiling(
     Parameters
     ----------
     x : array, shape (..., N)
-    bins, range, bandwidth, boundary, weights, axis
+    bins, range, bandwidth, kernel, boundary, weights, axis
         As in `joint_histogram`.
 
     Returns
@@ -43,7 +44,8 @@ def mi_ceiling(
     >>> round(float(diffhist.mi_ceiling(np.linspace(0, 1, 4096), boundary="circular")), 2)
     0.57
     """
-    table = joint_histogram(x, x, bins, range, bandwidth=bandwidth, boundary=boundary, weights=weights, axis=axis)
+    options: dict[str, Any] = {"bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
+    table = joint_histogram(x, x, bins, range, weights=weights, axis=axis, **options)
     return normalized_mutual_information(table)
 
 
@@ -55,6 +57,7 @@ def mi_floor(
     range: tuple[Any, Any] = (0.0, 1.0),
     *,
     bandwidth: float | tuple[float | None, float | None] | None = None,
+    kernel: str | tuple[str, str] = "logistic",
     boundary: str | tuple[str, str] = "open",
     weights: Array | None = None,
     axis: int | tuple[int, ...] = -1,
@@ -66,7 +69,7 @@ def mi_floor(
     Parameters
     ----------
     x, y : array, shape (..., N)
-    bins, range, bandwidth, boundary, axis
+    bins, range, bandwidth, kernel, boundary, axis
         As in `joint_histogram`.
     weights : array, optional
         As in `joint_histogram`; they are shuffled along with y and multiplied by those of x, so that both marginals
@@ -92,13 +95,12 @@ def mi_floor(
     if not isinstance(draws, int) or draws < 1:
         raise ValueError(f"`draws` must be an integer of at least 1, got {draws!r}")
     x, y, weights = samples(x, y, weights, axis=axis)
+    options: dict[str, Any] = {"bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
     xp, rng = namespace(x), np.random.default_rng(seed)
     total: Any = 0.0
     for _ in builtins.range(draws):
         order = xp.asarray(rng.permutation(x.shape[-1]), dtype=index_dtype(xp, x), device=device(x))
         both = None if weights is None else weights * xp.take(weights, order, axis=-1)
-        table = joint_histogram(
-            x, xp.take(y, order, axis=-1), bins, range, bandwidth=bandwidth, boundary=boundary, weights=both
-        )
+        table = joint_histogram(x, xp.take(y, order, axis=-1), bins, range, weights=both, **options)
         total = total + normalized_mutual_information(table)
     return total * (1.0 / draws)

@@ -16,7 +16,7 @@ from diffhist._array import (
     sample_axes,
 )
 from diffhist._backends.primitive import differentiable
-from diffhist._evaluation import Axis, gather, spread
+from diffhist._evaluation import KERNELS, Axis, gather, spread
 
 __all__ = ["joint_histogram", "soft_histogram"]
 
@@ -30,15 +30,18 @@ def soft_histogram(
     range: tuple[float, float] = (0.0, 1.0),
     *,
     bandwidth: float | None = None,
+    kernel: str = "logistic",
     boundary: str = "open",
     weights: Array | None = None,
     axis: int | tuple[int, ...] = -1,
     normalize: bool = True,
 ) -> Array:
-    r"""Differentiable histogram: each value spreads over the bins as a logistic kernel.
+    r"""Differentiable histogram: each value spreads over the bins as a kernel, by default the paper's.
 
-    .. math:: P(k) = \frac{1}{\sum_i w_i} \sum_i w_i \left[\sigma\left(\frac{x_i - e_k}{W}\right)
-              - \sigma\left(\frac{x_i - e_{k+1}}{W}\right)\right], \qquad e_k = lo + k L, \quad L = (hi - lo) / K
+    .. math:: P(k) = \frac{1}{\sum_i w_i} \sum_i w_i \left[S\left(\frac{x_i - e_k}{W}\right)
+              - S\left(\frac{x_i - e_{k+1}}{W}\right)\right], \qquad e_k = lo + k L, \quad L = (hi - lo) / K
+
+    with S the kernel's distribution function: the logistic one, :math:`\sigma`, in Eq. 4.
 
     Parameters
     ----------
@@ -50,8 +53,10 @@ def soft_histogram(
     range : (float, float)
         The range (lo, hi) that the bins divide.
     bandwidth : float, optional
-        Width W of the kernel, in the units of ``x``; L / 2.5 by default. As W goes to 0 the result becomes that of
-        `numpy.histogram`, in shares.
+        Width W of the kernel, in the units of ``x``; by default what the table below has. As W goes to 0 the result
+        becomes that of `numpy.histogram`, in shares.
+    kernel : {"logistic", "gaussian", "linear", "cubic"}
+        What a value is spread by.
     boundary : {"open", "circular", "reflect"}
         What becomes of mass beyond the range: it is lost (Eq. 4 as printed: half of it for a value on the border);
         it comes in at the other end (for hue); it comes back (as from a mirror).
@@ -75,9 +80,27 @@ def soft_histogram(
     ValueError, TypeError
         For an argument that is not as above: the message names it.
 
+    Notes
+    -----
+    The kernels, and what W is:
+
+    =============  ==========================================================  =========  =========================
+    kernel         density, of z = (x - e) / W                                 default W  its standard deviation
+    =============  ==========================================================  =========  =========================
+    ``logistic``   :math:`\sigma(z) (1 - \sigma(z))`                            L / 2.5    :math:`\pi W / \sqrt 3`
+    ``gaussian``   :math:`\exp(-z^2 / 2) / \sqrt{2 \pi}`                        L / 2      W
+    ``linear``     1 for :math:`|z| < 1/2`                                     L          :math:`W / \sqrt{12}`
+    ``cubic``      the quadratic B-spline, of knots W apart; 0 from 3/2 on     L          W / 2
+    =============  ==========================================================  =========  =========================
+
+    The last two are named by what a bin sees at W = L, as in histograms by Parzen windows: its mass is the linear or
+    the cubic B-spline of (x - its middle) / L, exactly. Of ``"linear"`` the gradient is constant in pieces, on whose
+    borders it is the mean of both sides, and the second derivative is 0.
+
     References
     ----------
-    Avi-Aharon, Arbelle, Riklin Raviv: Hue-Net, Eq. 4-7 (arXiv:1912.06044).
+    Avi-Aharon, Arbelle, Riklin Raviv: Hue-Net, Eq. 4-7 (arXiv:1912.06044). Thévenaz, Unser: Optimization of mutual
+    information for multiresolution image registration, 2000 (the B-splines).
 
     Examples
     --------
@@ -86,8 +109,10 @@ def soft_histogram(
     >>> hue = np.array([0.125, 0.125, 0.625, 0.125])
     >>> diffhist.soft_histogram(hue, bins=4, boundary="circular").round(3)
     array([0.427, 0.202, 0.17 , 0.202])
+    >>> diffhist.soft_histogram(hue, bins=4, boundary="circular", kernel="linear").round(3)
+    array([0.75, 0.  , 0.25, 0.  ])
     """
-    grid = _axis("", bins, range, bandwidth, boundary)
+    grid = _axis("", bins, range, bandwidth, kernel, boundary)
     return _histogram((x,), (grid,), weights, axis, normalize)
 
 
@@ -99,6 +124,7 @@ def joint_histogram(
     range: tuple[Any, Any] = (0.0, 1.0),
     *,
     bandwidth: float | tuple[float | None, float | None] | None = None,
+    kernel: str | tuple[str, str] = "logistic",
     boundary: str | tuple[str, str] = "open",
     weights: Array | None = None,
     axis: int | tuple[int, ...] = -1,
@@ -114,7 +140,7 @@ def joint_histogram(
     ----------
     x, y : array, shape (..., N)
         Values of the two images, pixel by pixel; they broadcast to one shape.
-    bins, range, bandwidth, boundary
+    bins, range, bandwidth, kernel, boundary
         As in `soft_histogram`; each may be a pair, for ``x`` and for ``y``.
     weights, axis, normalize
         As in `soft_histogram`.
@@ -145,8 +171,9 @@ def joint_histogram(
     """
     nested = isinstance(range, (tuple, list)) and any(isinstance(r, (tuple, list)) for r in range)
     ranges = _pair("range", range) if nested else (range, range)
-    pairs = (_pair("bins", bins), ranges, _pair("bandwidth", bandwidth), _pair("boundary", boundary))
-    grids = tuple(_axis(f" (of {name})", *options) for name, *options in zip("xy", *pairs, strict=True))
+    named = {"bins": bins, "bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
+    bins, *rest = (_pair(name, value) for name, value in named.items())
+    grids = tuple(_axis(f" (of {name})", *options) for name, *options in zip("xy", bins, ranges, *rest, strict=True))
     return _histogram((x, y), grids, weights, axis, normalize)
 
 
@@ -158,7 +185,7 @@ def _pair(name: str, value: Any) -> tuple[Any, Any]:
     return tuple(value)
 
 
-def _axis(of: str, bins: Any, range: Any, bandwidth: Any, boundary: Any) -> Axis:
+def _axis(of: str, bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary: Any) -> Axis:
     """Check one coordinate's options and put them in units of bins."""
     try:
         bins = operator.index(bins)
@@ -172,18 +199,19 @@ def _axis(of: str, bins: Any, range: Any, bandwidth: Any, boundary: Any) -> Axis
         raise TypeError(f"`range`{of} must be two numbers (lo, hi), got {range!r}") from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"`range`{of} must be finite with lo < hi, got ({low}, {high})")
-    if boundary not in BOUNDARIES:
-        raise ValueError(f"`boundary`{of} must be one of {', '.join(BOUNDARIES)}, got {boundary!r}")
+    for name, given, known in (("boundary", boundary, BOUNDARIES), ("kernel", kernel, tuple(KERNELS))):
+        if given not in known:
+            raise ValueError(f"`{name}`{of} must be one of {', '.join(known)}, got {given!r}")
     step = (high - low) / bins
     try:
-        width = 0.4 if bandwidth is None else float(bandwidth) / step
+        width = KERNELS[kernel].width if bandwidth is None else float(bandwidth) / step
     except (TypeError, ValueError):
         raise TypeError(f"`bandwidth`{of} must be a number or None, got {bandwidth!r}") from None
     if not (width > 0 and math.isfinite(width)):
         raise ValueError(f"`bandwidth`{of} must be positive and finite, got {bandwidth}")
-    if boundary != "open":  # at twice the period, a kernel wound round it is flat to 1e-16
+    if boundary != "open" and KERNELS[kernel].nodes:  # at twice the period, one wound round it is flat to 1e-16
         width = min(width, (2.0 if boundary == "circular" else 4.0) * bins)
-    return Axis(bins, low, step, width, boundary)
+    return Axis(bins, low, step, width, boundary, kernel)
 
 
 def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any, axis: Any, normalize: bool) -> Array:

@@ -31,6 +31,7 @@ def match_histogram(
     range: tuple[float, float] = (0.0, 1.0),
     *,
     bandwidth: float | None = None,
+    kernel: str = "logistic",
     boundary: str = "reflect",
     weights: Array | None = None,
     reference_weights: Array | None = None,
@@ -49,7 +50,7 @@ def match_histogram(
         Values to be mapped, within ``range``.
     reference : array, shape (..., M)
         Values with the wanted histogram; their batch axes broadcast to those of ``x``.
-    bins, range, bandwidth
+    bins, range, bandwidth, kernel
         As in `soft_histogram`.
     boundary : {"reflect", "circular"}
         As in `soft_histogram`; an open one loses mass, which then has no counterpart. On the circle order is kept up to
@@ -88,7 +89,7 @@ def match_histogram(
     >>> diffhist.match_histogram(x, reference, bandwidth=1e-4).round(2)
     array([0.5, 0.6, 0.7, 0.8, 0.9])
     """
-    grid, options = _grid(bins, range, bandwidth, boundary)
+    grid, options = _grid(bins, range, bandwidth, kernel, boundary)
     shape, dtype = tuple(x.shape), x.dtype
     x, weights = samples(x, weights, axis=axis)
     reference, reference_weights = samples(
@@ -114,6 +115,7 @@ def equalize(
     range: tuple[float, float] = (0.0, 1.0),
     *,
     bandwidth: float | None = None,
+    kernel: str = "logistic",
     boundary: str = "reflect",
     weights: Array | None = None,
     axis: int | tuple[int, ...] = -1,
@@ -126,7 +128,7 @@ def equalize(
     ----------
     x : array, shape (..., N)
         Values to be mapped, within ``range``.
-    bins, range, bandwidth, boundary, weights, axis
+    bins, range, bandwidth, kernel, boundary, weights, axis
         As in `match_histogram`.
 
     Returns
@@ -147,7 +149,7 @@ def equalize(
     >>> diffhist.equalize(np.array([0.1, 0.11, 0.12, 0.9]), bandwidth=1e-4).round(3)
     array([0.125, 0.375, 0.625, 0.875])
     """
-    grid, options = _grid(bins, range, bandwidth, boundary)
+    grid, options = _grid(bins, range, bandwidth, kernel, boundary)
     shape, dtype = tuple(x.shape), x.dtype
     x, weights = samples(x, weights, axis=axis)
     h = _shares(soft_histogram(x, weights=weights, **options))
@@ -156,10 +158,10 @@ def equalize(
     return _placed(found, shape=shape, axes=sample_axes(axis, len(shape)), grid=grid, dtype=dtype)
 
 
-def _grid(bins: Any, range: Any, bandwidth: Any, boundary: Any) -> tuple[Axis, dict[str, Any]]:
+def _grid(bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary: Any) -> tuple[Axis, dict[str, Any]]:
     if boundary == "open":
         raise ValueError("`boundary` must be reflect or circular, got 'open': mass that is lost cannot be matched")
-    options = {"bins": bins, "range": range, "bandwidth": bandwidth, "boundary": boundary}
+    options = {"bins": bins, "range": range, "bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
     return _axis("", *options.values()), options | {"normalize": False}
 
 
@@ -228,7 +230,7 @@ def _wound(x: Array, /, *, axis: Axis, order: int) -> Array:
     u, _ = coordinate(xp, rows, axis, reach)
     total = -1.0 if order == 0 else 0.0
     for n in builtins.range(-(reach // axis.bins), reach // axis.bins + 2):
-        above = edges(xp, u, n * axis.bins, n * axis.bins, axis, order)[:, 0, :]
+        above = edges(xp, u, n * axis.bins, n * axis.bins, axis, (order,))[order][:, 0, :]
         total = total + above - (1.0 if order == 0 and n < 0 else 0.0)
     return xp.reshape(total * axis.step**-order, x.shape)
 

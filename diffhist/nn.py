@@ -78,7 +78,7 @@ class EMDLoss(_HistogramLoss):
 
     Parameters
     ----------
-    bins, range, bandwidth
+    bins, range, bandwidth, kernel
         As in `diffhist.soft_histogram`.
     boundary : {"open", "circular", "reflect"}, optional
         As in `diffhist.soft_histogram`; by default "circular" where ``circular`` is true, else "open".
@@ -107,8 +107,6 @@ class EMDLoss(_HistogramLoss):
     >>> import torch
     >>> hue = torch.tensor([0.05, 0.95]).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
     >>> loss = EMDLoss(bins=10, circular=True)
-    >>> loss
-    EMDLoss(bins=10, range=(0.0, 1.0), bandwidth=None, boundary='circular', reduction='mean', circular=True)
     >>> round(loss(hue[:1], hue[1:]).item(), 3)
     0.351
     >>> to_red = EMDLoss(bins=10, circular=True, reference=loss.histogram(hue[:1]), reduction="none")
@@ -125,13 +123,15 @@ class EMDLoss(_HistogramLoss):
         range: tuple[float, float] = (0.0, 1.0),
         *,
         bandwidth: float | None = None,
+        kernel: str = "logistic",
         boundary: str | None = None,
         circular: bool = False,
         reference: Tensor | None = None,
         reduction: str = "mean",
     ):
         boundary = boundary or ("circular" if circular else "open")
-        super().__init__({"bins": bins, "range": range, "bandwidth": bandwidth, "boundary": boundary}, reduction)
+        options = {"bins": bins, "range": range, "bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
+        super().__init__(options, reduction)
         self.circular = circular
         bins = soft_histogram(_PROBE, **self.options).shape[-1]
         if reference is not None and (reference.ndim not in (1, 2, 3) or reference.shape[-1] != bins):
@@ -197,7 +197,7 @@ class MILoss(_HistogramLoss):
 
     Parameters
     ----------
-    bins, range, bandwidth, boundary
+    bins, range, bandwidth, kernel, boundary
         As in `diffhist.joint_histogram`; each may be a pair, for input and for target.
     reference : Tensor, an image or one for each in a batch, optional
         A fixed image to compare with in place of a target; one of a batch axis less, or with axes B or C of length 1,
@@ -223,7 +223,7 @@ class MILoss(_HistogramLoss):
     >>> image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     >>> loss = MILoss(bins=16)
     >>> loss
-    MILoss(bins=16, range=(0.0, 1.0), bandwidth=None, boundary='open', reduction='mean')
+    MILoss(bins=16, range=(0.0, 1.0), bandwidth=None, kernel='logistic', boundary='open', reduction='mean')
     >>> round(loss(image, 1 - image).item(), 2), round(loss(image, image.flip(-1)).item(), 2)
     (0.69, 1.0)
     """
@@ -236,11 +236,13 @@ class MILoss(_HistogramLoss):
         range: tuple[Any, Any] = (0.0, 1.0),
         *,
         bandwidth: float | tuple[float | None, float | None] | None = None,
+        kernel: str | tuple[str, str] = "logistic",
         boundary: str | tuple[str, str] = "open",
         reference: Tensor | None = None,
         reduction: str = "mean",
     ):
-        super().__init__({"bins": bins, "range": range, "bandwidth": bandwidth, "boundary": boundary}, reduction)
+        options = {"bins": bins, "range": range, "bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
+        super().__init__(options, reduction)
         joint_histogram(_PROBE, _PROBE, **self.options)
         self.register_buffer(
             "reference", None if reference is None else _image("reference", reference).detach().clone()

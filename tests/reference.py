@@ -4,9 +4,28 @@ Edges are subtracted in extended precision, so that a test sees the error of the
 """
 
 import numpy as np
+from scipy.interpolate import BSpline
 from scipy.special import expit, xlogy
+from scipy.stats import norm
 
 range_ = range  # the options below have the public names, one of which hides the builtin
+
+
+def b_spline(degree, derivative=0):
+    """The centred B-spline with knots at distance 1, its derivative, or (-1) its integral from the left."""
+    half = (degree + 1) / 2
+    spline = BSpline.basis_element(np.arange(-half, half + 0.5))
+    spline = spline.antiderivative() if derivative < 0 else spline.derivative(derivative)
+    return lambda z: np.where(np.abs(z) < half, spline(np.clip(z, -half, half)), 1.0 * (derivative < 0) * (z > 0))
+
+
+# kernel: default bandwidth in bins, distribution function, density
+KERNELS = {
+    "logistic": ("0.4", expit, lambda z: expit(z) * expit(-z)),
+    "gaussian": ("0.5", norm.cdf, norm.pdf),
+    "linear": ("1", b_spline(0, -1), b_spline(0)),
+    "cubic": ("1", b_spline(2, -1), b_spline(2)),
+}
 
 
 def _places(x, lo, hi, width, boundary):
@@ -23,16 +42,17 @@ def _places(x, lo, hi, width, boundary):
     return [(place, sign) for place, sign in places if not ((place < lo - far) | (place > hi + far)).all()]
 
 
-def memberships(x, bins=256, range=(0.0, 1.0), bandwidth=None, boundary="open", derivative=False):
+def memberships(x, bins=256, range=(0.0, 1.0), bandwidth=None, kernel="logistic", boundary="open", derivative=False):
     """Eq. 6: the share Pi_k(x_n) of pixel n in bin k, or its derivative in x_n; shape (..., N) -> (..., N, K)."""
     lo, hi = np.longdouble(range[0]), np.longdouble(range[1])
     length = (hi - lo) / bins
-    width = length / np.longdouble("2.5") if bandwidth is None else np.longdouble(bandwidth)
+    default, share, density = KERNELS[kernel]
+    width = length * np.longdouble(default) if bandwidth is None else np.longdouble(bandwidth)
     edges = np.arange(bins + 1)
     total = np.zeros((*np.shape(x), bins))
     for place, sign in _places(np.asarray(x, np.longdouble), lo, hi, width, boundary):
         z = (((place[..., None] - lo) / length - edges) * (length / width)).astype(np.float64)
-        s = sign * expit(z) * expit(-z) / float(width) if derivative else expit(z)
+        s = sign * density(z) / float(width) if derivative else share(z)
         total += s[..., :-1] - s[..., 1:]
     return total
 
@@ -75,7 +95,7 @@ def soft_histogram_vjp(g, x, weights=None, *, axis=-1, normalize=True, **options
 
 def pair(options):
     """Options of a joint histogram, split into those of x and those of y."""
-    both = {"bins": 256, "range": (0.0, 1.0), "bandwidth": None, "boundary": "open"} | options
+    both = {"bins": 256, "range": (0.0, 1.0), "bandwidth": None, "kernel": "logistic", "boundary": "open"} | options
     split = [v if np.ndim(v) > (key == "range") else (v, v) for key, v in both.items()]
     return tuple({k: v[i] for k, v in zip(both, split, strict=True)} for i in (0, 1))
 

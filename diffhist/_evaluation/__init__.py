@@ -9,8 +9,9 @@ from typing import Any
 from diffhist._array import Array, is_torch
 from diffhist._evaluation import evaluate
 from diffhist._evaluation.kernel import Axis
+from diffhist._evaluation.kernels import KERNELS
 
-__all__ = ["Axis", "gather", "spread"]
+__all__ = ["KERNELS", "Axis", "gather", "spread"]
 
 
 def spread(

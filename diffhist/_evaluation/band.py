@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from diffhist._array import Array, device, index_dtype
-from diffhist._evaluation.kernel import Axis, by_x, coordinate, depth, edges, fold, slope, unfold
+from diffhist._evaluation.kernel import Axis, by_u, by_x, coordinate, depth, edges, fold, unfold
+from diffhist._evaluation.kernels import logistic_slopes
 
 
 class Band:
@@ -25,23 +26,24 @@ class Band:
         if axis.boundary != "open":  # rounding may leave u just outside [0, K)
             cell = xp.clip(cell, 0.0, axis.bins - 1.0)
         first = xp.where(xp.isnan(cell), xp.zeros_like(cell), cell) + (self.pad - reach)
-        shares = self._shares(u - cell)
         taps = {}
-        for o in set(orders):
+        for o, above in self._above(u - cell, orders).items():
             # The outermost bins reach to infinity, so that cutting the band loses no mass.
-            above = by_x(slope(shares, axis, o), axis, sign, o)
+            above = by_x(above, axis, sign, o)
             inner = above[:, :-1, :] - above[:, 1:, :]
             whole = 0.0 if o else 1.0
             taps[o] = [whole - above[:, 0, :], *(inner[:, t, :] for t in range(2 * reach - 1)), above[:, -1, :]]
         return xp.astype(first, index_dtype(xp, x)), taps
 
-    def _shares(self, t: Array) -> Array:
-        """`edges` at t (B, n) within a bin, for the edges of the band inside: one exponential for all of them."""
-        xp, width, reach = self.xp, self.axis.width, self.reach
-        if width < 1 / 40:  # exp(reach / width) would overflow
-            return edges(xp, t, 1 - reach, reach, self.axis, 0)
+    def _above(self, t: Array, orders: Iterable[int]) -> dict[int, Array]:
+        """`edges` at t (B, n) within a bin, for the edges of the band inside."""
+        xp, axis, reach = self.xp, self.axis, self.reach
+        if axis.kernel != "logistic" or axis.width < 1 / 40:  # exp(reach / width) would overflow
+            return edges(xp, t, 1 - reach, reach, axis, orders)
+        # one exponential for all edges
         k = xp.arange(1 - reach, reach + 1, dtype=t.dtype, device=device(t))[None, :, None]
-        return 1.0 / (1.0 + xp.exp(t * (-1.0 / width))[:, None, :] * xp.exp(k * (1.0 / width)))
+        shares = 1.0 / (1.0 + xp.exp(t * (-1.0 / axis.width))[:, None, :] * xp.exp(k * (1.0 / axis.width)))
+        return by_u(logistic_slopes(shares, orders), axis)
 
     def collect(self, table: Array, order: int) -> Array:
         """Padded bins (..., size) -> bins (..., K)."""

@@ -13,8 +13,8 @@ def masses(xp: Any, x: Array, axis: Axis, orders: Iterable[int]) -> dict[int, Ar
     u, sign = coordinate(xp, x, axis, 25 * reach)  # where the kernel is 0, not merely small
     pad = 0 if axis.boundary == "open" else reach
     found = {}
-    for o in set(orders):
-        above = by_x(edges(xp, u, -pad, axis.bins + pad, axis, o), axis, sign, o)
+    for o, above in edges(xp, u, -pad, axis.bins + pad, axis, orders).items():
+        above = by_x(above, axis, sign, o)
         padded = above[:, :-1, :] - above[:, 1:, :]
         found[o] = xp.moveaxis(fold(xp, xp.moveaxis(padded, 1, -1), axis, pad), -1, 1)
     return found

@@ -14,6 +14,7 @@ from diffhist._array import Array, accumulator_dtype, device, scatter_add, take
 from diffhist._evaluation.band import Band
 from diffhist._evaluation.dense import gather_dense, spread_dense
 from diffhist._evaluation.kernel import Axis, columns, parts
+from diffhist._evaluation.kernels import KERNELS
 from diffhist._evaluation.spline import Spline
 
 TABLE = 3 << 19  # elements of the largest grid of splines
@@ -31,7 +32,8 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     kinds: list[list[Any]] = [[Band(xp, a, dtype)] for a in axes]
     if dtype == xp.float32 and all(o <= 1 for order in orders for o in order):
         for kind, a in zip(kinds, axes, strict=True):
-            kind.append(Spline(xp, a, dtype, plane=plane, last=kind is kinds[-1]))
+            if KERNELS[a.kernel].nodes:
+                kind.append(Spline(xp, a, dtype, plane=plane, last=kind is kinds[-1]))
     for ways in map(list, itertools.product(*kinds)):
         size = math.prod([w.size for w in ways])
         each = math.prod([w.taps for w in ways]) * 1.2 + (2.0 * ways[-1].taps if plane else 0.0)

@@ -1,13 +1,14 @@
-"""The kernel of Eq. 6 between pixels and bins: coordinates, boundaries, what its order is.
+"""A kernel between pixels and bins, as in Eq. 6: coordinates, edges, boundaries.
 
 Everything here is plain array code on samples in rows: coordinates (B, n), histograms (B, K).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from diffhist._array import Array, device, index_dtype
+from diffhist._evaluation.kernels import KERNELS
 
 CHUNK = 1 << 20  # elements of the temporaries that are alive at once
 
@@ -20,10 +21,11 @@ class Axis(NamedTuple):
     step: float
     width: float
     boundary: str
+    kernel: str = "logistic"
 
     def reach(self, nepers: float) -> int:
         """Bins on each side beyond which the kernel has fallen by exp(-nepers)."""
-        return max(1, math.ceil(self.width * nepers))
+        return max(1, math.ceil(self.width * KERNELS[self.kernel].support(nepers)))
 
 
 def depth(xp: Any, dtype: Any) -> float:
@@ -50,32 +52,16 @@ def coordinate(xp: Any, x: Array, axis: Axis, reach: int) -> tuple[Array, Array]
     return xp.where(mirrored, 2.0 * axis.bins - u, u), xp.where(mirrored, -xp.ones_like(u), xp.ones_like(u))
 
 
-def edges(xp: Any, u: Array, first: int, last: int, axis: Axis, order: int) -> Array:
-    """Share of a kernel at u (B, n) above each edge (or its ``order``-th derivative by u): (B, edges, n)."""
+def edges(xp: Any, u: Array, first: int, last: int, axis: Axis, orders: Iterable[int]) -> dict[int, Array]:
+    """Share of a kernel at u (B, n) above each edge, or its derivatives by u, for each order: (B, edges, n)."""
     k = xp.arange(first, last + 1, dtype=u.dtype, device=device(u))[None, :, None]
-    return slope(xp.tanh((u[:, None, :] - k) * min(0.5 / axis.width, 1e30)) * 0.5 + 0.5, axis, order)
+    z = (u[:, None, :] - k) * min(1.0 / axis.width, 1e30)
+    return by_u(KERNELS[axis.kernel].above(xp, z, orders), axis)
 
 
-def slope(s: Array, axis: Axis, order: int) -> Array:
-    """The ``order``-th derivative by u of the shares s."""
-    if order == 0:
-        return s
-    value = 0.0
-    for c in reversed(_sigmoid_polynomial(order)):
-        value = (value + c) * s
-    return value * axis.width**-order
-
-
-def _sigmoid_polynomial(order: int) -> list[float]:
-    """Coefficients of s, s^2, ... in the ``order``-th derivative of s = sigmoid(z), by (s^n)' = n (s^n - s^(n+1))."""
-    coefficients = [1.0]
-    for _ in range(order):
-        longer = [0.0] * (len(coefficients) + 1)
-        for n, c in enumerate(coefficients, start=1):
-            longer[n - 1] += n * c
-            longer[n] -= n * c
-        coefficients = longer
-    return coefficients
+def by_u(slopes: dict[int, Array], axis: Axis) -> dict[int, Array]:
+    """Derivatives by a kernel's own coordinate -> derivatives by u."""
+    return {o: s * axis.width**-o if o else s for o, s in slopes.items()}
 
 
 def fold(xp: Any, h: Array, axis: Axis, pad: int) -> Array:

@@ -32,33 +32,33 @@ def _pair(coordinates: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tens
 def _flat(axes: Sequence[Axis], orders: Any) -> tuple[list[int], list[float], str, list[int]]:
     """What an operator can be given, in place of axes and orders."""
     numbers = [v for a in axes for v in a[1:4]]
-    return [a.bins for a in axes], numbers, ",".join([a.boundary for a in axes]), [o for order in orders for o in order]
+    kinds = ",".join([f"{a.boundary} {a.kernel}" for a in axes])
+    return [a.bins for a in axes], numbers, kinds, [o for order in orders for o in order]
 
 
 def _unflat(
-    bins: Sequence[int], numbers: Sequence[float], boundaries: str, orders: Sequence[int]
+    bins: Sequence[int], numbers: Sequence[float], kinds: str, orders: Sequence[int]
 ) -> tuple[list[Axis], list[tuple[int, ...]]]:
-    names, d = boundaries.split(","), len(bins)
+    names, d = [k.split() for k in kinds.split(",")], len(bins)
     triples = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)
-    axes = [Axis(b, *t, boundary=name) for b, t, name in zip(bins, triples, names, strict=True)]
+    axes = [Axis(b, *t, *name) for b, t, name in zip(bins, triples, names, strict=True)]
     return axes, [tuple(orders[n : n + d]) for n in range(0, len(orders), d)]
 
 
 torch.library.define(
     "diffhist::spread",
-    "(Tensor x, Tensor? y, Tensor? weights, int[] bins, float[] numbers, str boundaries, int[] orders,"
+    "(Tensor x, Tensor? y, Tensor? weights, int[] bins, float[] numbers, str kinds, int[] orders,"
     " ScalarType dtype) -> Tensor",
 )
 torch.library.define(
     "diffhist::gather",
-    "(Tensor h, Tensor x, Tensor? y, int[] bins, float[] numbers, str boundaries, int[] orders, ScalarType dtype)"
-    " -> Tensor",
+    "(Tensor h, Tensor x, Tensor? y, int[] bins, float[] numbers, str kinds, int[] orders, ScalarType dtype) -> Tensor",
 )
 
 
 @torch.library.impl("diffhist::spread", "default")
-def _(x, y, weights, bins, numbers, boundaries, orders, dtype):
-    axes, each = _unflat(bins, numbers, boundaries, orders)
+def _(x, y, weights, bins, numbers, kinds, orders, dtype):
+    axes, each = _unflat(bins, numbers, kinds, orders)
     coordinates = [x] if y is None else [x, y]
     if (found := fused.kernels(x.device)) and found.covers(x, axes, each, dtype):
         return found.spread(coordinates, weights, axes, each)
@@ -66,13 +66,13 @@ def _(x, y, weights, bins, numbers, boundaries, orders, dtype):
 
 
 @torch.library.register_fake("diffhist::spread")
-def _(x, y, weights, bins, numbers, boundaries, orders, dtype):
+def _(x, y, weights, bins, numbers, kinds, orders, dtype):
     return x.new_empty((x.shape[0], *bins), dtype=dtype)
 
 
 @torch.library.impl("diffhist::gather", "default")
-def _(h, x, y, bins, numbers, boundaries, orders, dtype):
-    axes, each = _unflat(bins, numbers, boundaries, orders)
+def _(h, x, y, bins, numbers, kinds, orders, dtype):
+    axes, each = _unflat(bins, numbers, kinds, orders)
     coordinates = [x] if y is None else [x, y]
     if (found := fused.kernels(x.device)) and found.covers(x, axes, each, dtype):
         return torch.stack(found.gather(h, coordinates, axes, each))
@@ -80,5 +80,5 @@ def _(h, x, y, bins, numbers, boundaries, orders, dtype):
 
 
 @torch.library.register_fake("diffhist::gather")
-def _(h, x, y, bins, numbers, boundaries, orders, dtype):
+def _(h, x, y, bins, numbers, kinds, orders, dtype):
     return x.new_empty((len(orders) // len(bins), *x.shape), dtype=dtype)

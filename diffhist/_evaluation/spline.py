@@ -14,6 +14,7 @@ import numpy as np
 
 from diffhist._array import Array, constant, device, index_dtype
 from diffhist._evaluation.kernel import Axis, coordinate, depth, edges, fold, mirrored, unfold
+from diffhist._evaluation.kernels import KERNELS
 
 
 class Spline:
@@ -28,7 +29,7 @@ class Spline:
         self.xp, self.axis, self.dtype = xp, axis, dtype
         self.degree, nodes_per_width = (4, 2.0 if axis.bins <= 128 else 1.6) if plane else (2, 11.2)
         self.taps = self.degree + 1
-        self.fineness = M = max(1, math.ceil(nodes_per_width / axis.width))
+        self.fineness = M = max(1, math.ceil(nodes_per_width * KERNELS[axis.kernel].nodes / axis.width))
         self.reach = axis.reach(depth(xp, dtype))
         self.pad = 1 if axis.boundary == "open" else self.reach + 1 + math.ceil(self.degree / M)
         # Bins are made in runs of so many that a run sees but two frames of nodes, its own and the next; a multiple of
@@ -76,7 +77,7 @@ class Spline:
         return _placed(xp, xp.reshape(grid, (*shape, -1)), self.shift, self.size)
 
     def _block(self, order: int, like: Array) -> Array:
-        arguments = (self.axis.width, self.degree, self.fineness, self.reach, order, self.run)
+        arguments = (self.axis.kernel, self.axis.width, self.degree, self.fineness, self.reach, order, self.run)
         return constant(self.xp, _block, arguments, self.dtype, like)
 
 
@@ -115,14 +116,16 @@ def _weights(t: Array, degree: int) -> list[Array]:
 
 
 @functools.lru_cache(maxsize=64)
-def _coefficients(width: float, degree: int, fineness: int, reach: int, order: int) -> np.ndarray:
+def _coefficients(kernel: str, width: float, degree: int, fineness: int, reach: int, order: int) -> np.ndarray:
     """Least-squares coefficients of the kernel's mass in one bin (or its derivative in u) in splines."""
     M, scale, per_cell = fineness, math.factorial(degree), 2 * degree + 2
     cells = (2 * reach + 1) * M
     t = (np.arange(per_cell) + 0.5) / per_cell
     weights = np.stack(_weights(t, degree), axis=1) / scale
     u = (np.arange(cells)[:, None] + t) / M - reach
-    above = edges(array_api_compat.numpy, u.reshape(1, -1), 0, 1, Axis(1, 0.0, 1.0, width, "open"), order)
+    above = edges(array_api_compat.numpy, u.reshape(1, -1), 0, 1, Axis(1, 0.0, 1.0, width, "open", kernel), (order,))[
+        order
+    ]
     seen = (above[0, 0] - above[0, 1]).reshape(u.shape) @ weights
     normal, right = np.zeros((cells + degree,) * 2), np.zeros(cells + degree)
     for c in range(cells):
@@ -138,9 +141,9 @@ def _coefficients(width: float, degree: int, fineness: int, reach: int, order: i
     return rows.ravel()[: len(found)] / scale
 
 
-def _block(width: float, degree: int, fineness: int, reach: int, order: int, run: int) -> np.ndarray:
+def _block(kernel: str, width: float, degree: int, fineness: int, reach: int, order: int, run: int) -> np.ndarray:
     """Coefficients between a frame of nodes and two runs of bins, its own and the one before: (nodes, 2 run)."""
-    a = _coefficients(width, degree, fineness, reach, order)
+    a = _coefficients(kernel, width, degree, fineness, reach, order)
     block = np.zeros((2 * run * fineness, run))
     for k in range(run):
         block[k * fineness : k * fineness + len(a), k] = a

@@ -58,9 +58,10 @@ class Tiles(NamedTuple):
 
 
 def covers(x: torch.Tensor, axes: Sequence[Axis], orders: Sequence[Sequence[int]], dtype: Any) -> bool:
-    """Whether this is computed here: pixels in float32, up to second derivatives, through not too wide a kernel."""
+    """Whether this is computed here: float32, up to second derivatives, through a logistic kernel not too wide."""
     return (
         dtype == torch.float32
+        and all(a.kernel == "logistic" for a in axes)
         and x.numel() > 0
         and all(o <= 2 for order in orders for o in order)
         and all(Tiles.of(a).taps <= MOST_TAPS[len(axes)] for a in axes)

@@ -271,11 +271,11 @@ def test_compiles_to_one_graph(name):
 
 def test_repr_names_the_options():
     assert repr(EMDLoss(16, circular=True, reference=torch.ones(3, 16))) == (
-        "EMDLoss(bins=16, range=(0.0, 1.0), bandwidth=None, boundary='circular', reduction='mean', circular=True, "
-        "reference=(3, 16))"
+        "EMDLoss(bins=16, range=(0.0, 1.0), bandwidth=None, kernel='logistic', boundary='circular', reduction='mean', "
+        "circular=True, reference=(3, 16))"
     )
     assert repr(MILoss((4, 8), (0, 255), reduction="sum")) == (
-        "MILoss(bins=(4, 8), range=(0, 255), bandwidth=None, boundary='open', reduction='sum')"
+        "MILoss(bins=(4, 8), range=(0, 255), bandwidth=None, kernel='logistic', boundary='open', reduction='sum')"
     )
 
 
