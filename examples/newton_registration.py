@@ -1,17 +1,18 @@
 """Registration by Newton's method
 ===============================
 
-Mutual information has second derivatives too. For a shift, which is two numbers, the Hessian is a 2 x 2 matrix, and a
-handful of Newton steps do what takes gradient descent dozens: from a first guess a few pixels away, where the landscape
-has the shape of a bowl. The images are a photograph's red channel and its inverted blue one; one is shifted through its
-Fourier transform, which is smooth in the shift, and exact.
+Mutual information has second derivatives too. For a shift, which is two numbers, the Hessian is a 2 x 2 matrix, by
+forward mode over reverse mode (`torch.func.hessian`), and a handful of Newton steps do what takes gradient descent
+dozens: from a first guess a few pixels away, where the landscape has the shape of a bowl. The images are a
+photograph's red channel and its inverted blue one; one is shifted through its Fourier transform, which is smooth in
+the shift, and exact.
 """
 
 import matplotlib
 import torch
 from _output import picture_path
 from skimage import data
-from torch.func import grad_and_value, jacrev
+from torch.func import grad_and_value, hessian
 
 from diffhist import joint_histogram, mi_distance
 
@@ -41,7 +42,7 @@ def newton(distance, shift):
     path = [(shift, *grad_and_value(distance)(shift))]
     for _ in range(STEPS):
         shift, slope, _ = path[-1]
-        curvatures, axes = torch.linalg.eigh(jacrev(jacrev(distance))(shift))
+        curvatures, axes = torch.linalg.eigh(hessian(distance)(shift))
         move = axes @ (axes.T @ slope / curvatures.abs().clamp(min=1e-4))
         shift = shift - move * min(1.0, 1.5 / float(move.norm()))  # at most a pixel and a half
         path.append((shift, *grad_and_value(distance)(shift)))
