@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import huenet._extra  # noqa: F401  # isort: skip
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from huenet.color import chroma, hsv_to_rgb, rgb_to_hsv, turn_hue
-from huenet.methods.descent import optimize
-from huenet.methods.reinhard import reinhard
-from huenet.methods.transport import apply_displacement, best_rotation, hue_transport, transport
+from huenet.config import CLOSENESS
+from huenet.methods.grid import centres
+from huenet.methods.sample import Sample
+from huenet.methods.transport import best_rotation, transport
 from huenet.metrics import (
     change_of_light,
     hue_emd,
@@ -27,26 +28,30 @@ from huenet.metrics import (
     surfaces,
 )
 from huenet.model.inference import output_hue, painted
+from huenet.transfer.methods import METHODS
 
 if TYPE_CHECKING:
     from huenet.model.networks import AnyGenerator
 
-__all__ = ["DIAL", "FIGURES", "FRONTIER", "METHODS", "STRENGTHS", "WIDTHS", "figures", "outputs"]
+__all__ = ["CURVES", "DIAL", "FIGURES", "FRONTIER", "STRENGTHS", "TITLES", "dialled", "figures", "outputs"]
 
-WIDTHS = (8, 16, 32, 64)  # of smoothed transport, in bins: from close to coherent
-STRENGTHS = (0.3, 0.5, 0.7, 1.0)  # shares of its turn
-# Transport of chroma at each width and strength: what there is without training. Its name, and width to names.
-FRONTIER = {width: [f"chroma{width}{f'@{s:g}' if s < 1 else ''}" for s in STRENGTHS] for width in WIDTHS}
-DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)  # settings of a network that has one
-METHODS = {
+STRENGTHS = (0.3, 0.5, 0.7, 1.0)
+# What there is without training: methods that have an option from coherent to close, each at every strength
+CURVES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{f"smooth {width}": ("transport", {"smooth": width}) for width in (8, 16, 32, 64)},
+    **{f"relaxed {reg_m:g}": ("relaxed", {"reg_m": reg_m}) for reg_m in (0.03, 0.1, 0.3)},
+}
+FRONTIER = {curve: [f"{curve}@{s:g}" if s < 1 else curve for s in STRENGTHS] for curve in CURVES}
+DIAL = (0.0, 0.25, 0.5, CLOSENESS, 0.75, 1.0)  # settings of a network that has one
+OTHERS = [name for name in METHODS if name not in ("huenet", *(method for method, _ in CURVES.values()))]
+TITLES = {
     "huenet": "Hue-Net (this run)",
     "without_mi": "Hue-Net without the MI loss",
     "identity": "the source, unchanged",
     "rotation": "best single rotation",
-    **{f"chroma{width}": f"chroma transport, smooth {width}" for width in WIDTHS},
-    "transport": "exact circular transport",
-    "reinhard": "Reinhard",
-    "optimize": "gradient descent on the pair",
+    "exact": "exact circular transport",
+    **{curve: f"{method}, {curve.replace(method, 'reg_m')}" for curve, (method, _) in CURVES.items()},
+    **{method: method for method in OTHERS},
 }
 
 TABLE1 = ("huenet", "without_mi", "identity", "target")  # of the paper
@@ -69,9 +74,9 @@ FIGURES = {
 def outputs(source: np.ndarray, target: np.ndarray, generators: Mapping[str, AnyGenerator]) -> dict[str, np.ndarray]:
     """The result of every method on one pair.
 
-    All of them turn the source's hue and keep its light, but for "reinhard" and for the networks of the paper's preset,
-    which keep S and V. The rotation and the exact transport go by the plain hue histograms that EMD compares, the
-    smoothed transports by histograms weighted with chroma.
+    The methods of `huenet.transfer.methods` do what ``huenet transfer`` does. Beside them: the source, the one rotation
+    and the exact transport of the hue histograms that EMD compares, in the source's light; and networks, which keep it
+    too, but for those of the paper's preset, which keep S and V.
 
     Parameters
     ----------
@@ -83,26 +88,22 @@ def outputs(source: np.ndarray, target: np.ndarray, generators: Mapping[str, Any
     Returns
     -------
     dict
-        Name of the method, in the order of `METHODS` and then of `FRONTIER`, to HSV (3, H, W).
+        Name of the method to HSV (3, H, W): those of `TITLES`, the settings of the network's dial by `dialled`, and the
+        points of `FRONTIER`.
     """
     hue, goal = source[0], target[0]
-    plain = hue_histogram(hue), hue_histogram(goal)
-    moves = {width: hue_transport(*_by_chroma(source, target), smooth=width) for width in WIDTHS}
-    turned = {
-        name: apply_displacement(hue, s * moves[w])
-        for w in WIDTHS
-        for s, name in zip(STRENGTHS, FRONTIER[w], strict=True)
-    }
-    turned["rotation"] = (hue + best_rotation(*plain)) % 1
-    turned["transport"] = transport(hue, goal)
-    # a seventh of the time in float64; relative MI, the most sensitive figure, is 0.0003 off on average
-    turned["optimize"] = optimize(_short(source), _short(target))
-    made = {name: _painted(source, new) for name, new in turned.items()}
+    made = {name: _paint(generator, source, target) for name, generator in generators.items()}
+    if "huenet" in generators and _has_dial(generators["huenet"]):
+        made |= {dialled(c): _paint(generators["huenet"], source, target, c) for c in DIAL if c != CLOSENESS}
     made["identity"] = source
-    made["reinhard"] = rgb_to_hsv(reinhard(hsv_to_rgb(source), hsv_to_rgb(target)))
-    for name, generator in generators.items():
-        made[name] = painted(generator.config, source, output_hue(generator, source, target).astype(float))
-    return {name: made[name] for name in [*METHODS, *turned] if name in made}
+    rotation = np.full_like(hue, best_rotation(hue_histogram(hue), hue_histogram(goal)))
+    made["rotation"], made["exact"] = (rgb_to_hsv(turn_hue(source, t)) for t in (rotation, transport(hue, goal) - hue))
+    return {**made, **dict(_without_training(source, target))}
+
+
+def dialled(closeness: float) -> str:
+    """The name of the network's method at a setting of its dial."""
+    return "huenet" if closeness == CLOSENESS else f"huenet@{closeness:g}"
 
 
 def figures(source: np.ndarray, target: np.ndarray, made: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
@@ -118,10 +119,10 @@ def figures(source: np.ndarray, target: np.ndarray, made: Mapping[str, np.ndarra
     Returns
     -------
     dict
-        Method to {name in `FIGURES`: value}; the paper's figures (EMD, MI, K = 256) for those in `METHODS` alone, with
-        soft bins for those of its Table 1. What "identity" scores is the distance from target to source, the ceiling
-        of relative MI (the source with itself) and the source's own incoherence. One entry more, "target", holds the
-        relative MI of source and target, pixel by pixel, with what chance gives.
+        Method to {name in `FIGURES`: value}; the paper's figures (EMD, MI, K = 256) not for points of `FRONTIER` that
+        have no title, and with soft bins for the methods of its Table 1 alone. What "identity" scores is the distance
+        from target to source, the ceiling of relative MI (the source with itself) and the source's own incoherence. One
+        entry more, "target", holds the relative MI of source and target, pixel by pixel, with what chance gives.
 
     Notes
     -----
@@ -138,7 +139,8 @@ def figures(source: np.ndarray, target: np.ndarray, made: Mapping[str, np.ndarra
         "light": change_of_light(source, stack),
     }
     rows = {name: {key: float(values[i]) for key, values in columns.items()} for i, name in enumerate(made)}
-    for names, hard in ((*METHODS, "target"), True), (TABLE1, False):
+    untitled = {name for names in FRONTIER.values() for name in names} - TITLES.keys()
+    for names, hard in (({*made, "target"} - untitled, True), (TABLE1, False)):
         hues = {name: hsv[0] for name, hsv in [*made.items(), ("target", target)] if name in names}
         for name, found in _papers_figures(source[0], target[0], hues, hard).items():
             rows.setdefault(name, {}).update(found)
@@ -164,13 +166,28 @@ def _papers_figures(
     return {name: {f"{key}_{bins}": float(v[i]) for key, v in columns.items()} for i, name in enumerate(hues)}
 
 
-def _by_chroma(*pictures: np.ndarray) -> list[np.ndarray]:
-    return [hue_histogram(hsv[0], chroma(hsv)) for hsv in pictures]
+def _has_dial(generator: AnyGenerator) -> bool:
+    """Whether a network was trained at several settings of closeness."""
+    return bool(generator.config.palette_dial or generator.config.adv_dial)
 
 
-def _painted(source: np.ndarray, hue: np.ndarray) -> np.ndarray:
-    """The source in another hue, with its light."""
-    return rgb_to_hsv(turn_hue(source, hue - source[0]))
+def _paint(generator: AnyGenerator, source: np.ndarray, target: np.ndarray, closeness: float = CLOSENESS) -> np.ndarray:
+    return painted(generator.config, source, output_hue(generator, source, target, closeness).astype(float))
+
+
+def _without_training(source: np.ndarray, target: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """What the table's methods make of a pair: as they are, and along `CURVES`."""
+    # a fraction of the time in float64; relative MI, the most sensitive figure, is 0.0003 off on average
+    rgb = [_short(np.moveaxis(hsv_to_rgb(hsv), 0, -1))[None] for hsv in (source, target)]
+    one, other = (Sample(values, np.ones_like(values[..., 0])) for values in rgb)
+    changes = {name: METHODS[name](one, other, {}) for name in OTHERS}
+    for curve, (name, options) in CURVES.items():
+        found = METHODS[name].find(one, other, **options)
+        for point, strength in zip(FRONTIER[curve], STRENGTHS, strict=True):
+            changes[point] = METHODS[name].change(found, one, other, strength=strength)
+    for name, change in changes.items():
+        new = change(rgb[0], *map(centres, source.shape[1:]))[0]
+        yield name, rgb_to_hsv(np.moveaxis(np.clip(new, 0, 1), -1, 0).astype(float))
 
 
 def _short(values: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ import huenet._extra  # noqa: F401  # isort: skip
 import argparse
 import dataclasses
 import hashlib
-import itertools
 import json
 import os
 import shlex
@@ -32,7 +31,7 @@ from huenet.config import Config, ConfigError
 from huenet.data.download import DataError
 from huenet.evaluate import tables
 from huenet.evaluate.folder import EvaluationError, Folder, Pair, Pictures, draw_pairs, read_pairs, read_pictures, write
-from huenet.evaluate.measures import FRONTIER, METHODS, figures, outputs
+from huenet.evaluate.measures import CURVES, DIAL, STRENGTHS, TITLES, figures, outputs
 from huenet.evaluate.summary import LEAST_PAIRS, Judged, summarize, verdict
 from huenet.model.checkpoint import CheckpointError
 from huenet.model.inference import SHIPPED, load_generator, weights
@@ -193,7 +192,7 @@ def settings(
         "model": models["huenet"],
         "ablation": models.get("without_mi"),
         "pictures": _digest(pictures.images[name].tobytes() for pair in pairs for name in pair),
-        "methods": " ".join([*METHODS, *itertools.chain.from_iterable(FRONTIER.values())]),
+        "methods": ", ".join(map(str, [*TITLES, *CURVES.values(), *STRENGTHS, *DIAL])),
         "realism": judging,
     }
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from huenet import realism
-from huenet.evaluate.measures import DIAL, FIGURES, FRONTIER
+from huenet.evaluate.measures import DIAL, FIGURES, FRONTIER, dialled
 from huenet.metrics import undone
 
 __all__ = ["LEAST_PAIRS", "Judged", "Verdict", "conclude", "draw", "frontier", "settings", "summarize", "verdict"]
@@ -91,8 +91,8 @@ def better(figure: str) -> int:
 
 def settings(methods: Mapping[str, Any]) -> dict[str, float | None]:
     """The points of the network's curve, by method: its dial's settings; None for a network without a dial."""
-    found: dict[str, float | None] = {f"huenet@{c:g}": c for c in DIAL if f"huenet@{c:g}" in methods}
-    return found or {"huenet": None}
+    dial: dict[str, float | None] = {dialled(c): c for c in DIAL}
+    return dial if dial.keys() <= methods.keys() else {"huenet": None}
 
 
 def draw(rows: Sequence[Figures], sources: Sequence[str], judged: Judged | None = None, seed: int = 0) -> Drawn:
@@ -135,9 +135,9 @@ def draw(rows: Sequence[Figures], sources: Sequence[str], judged: Judged | None 
 def frontier(drawn: Drawn, name: str) -> dict[str, Any]:
     """A setting of the network beside what needs no training, at the network's palette distance.
 
-    The frontier of a figure is the best that transport of chroma reaches at that distance, at any of its widths: on
-    straight lines between the points of a width's strengths, from the source, which is strength 0. A network that is
-    closer to the target than all of them is held against the closest.
+    The frontier of a figure is the best that any curve of `FRONTIER` reaches at that distance: on straight lines
+    between the points of its strengths, from the source, which is strength 0. A network that is closer to the target
+    than all of them is held against the closest.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def frontier(drawn: Drawn, name: str) -> dict[str, Any]:
         For each of palette distance and the figures that the verdict rests on: "own"; and but for the palette
         distance "best", the frontier's, "mean", the difference of the two, "low" and "high", its interval, so wide that
         the intervals of all settings hold together in 95% of the evaluations. "real": whether the network is more real
-        by both figures; None where realism was not measured. "worse": in which others it is worse.
+        by both figures; None where realism was not measured. "behind": in which figures it is worse.
     """
     share = 0.05 / len(settings(drawn))
     ends = [share / 2, 1 - share / 2]
@@ -170,7 +170,7 @@ def frontier(drawn: Drawn, name: str) -> dict[str, Any]:
                 "high": float(high),
             }
     real = all(found[key]["high"] < 0 for key in REAL) if all(key in found for key in REAL) else None
-    return {**found, "real": real, "worse": [key for key in KEPT if found[key]["low"] > 0]}
+    return {**found, "real": real, "behind": [key for key in (*REAL, *KEPT) if key in found and found[key]["low"] > 0]}
 
 
 def _best_at(drawn: Drawn, key: str, distance: np.ndarray) -> np.ndarray:
@@ -193,7 +193,8 @@ def verdict(results: Mapping[str, Any]) -> Verdict:
 
     It earns its place where, at equal palette distance, it is more real by both figures, KID and AUC, than what
     needs no training (see `frontier`), and is worse in none of undone, parting and incoherence. "ahead": at one setting
-    of its dial or more; "mixed": it is more real somewhere, and worse in something there; "behind": nowhere.
+    of its dial or more; "mixed": it is more real somewhere, and worse in something there; "behind": nowhere. Of a
+    network with a dial it is said at which settings it is behind the frontier, and in what.
     """
     methods, pairs, points = results["methods"], results["pairs"], results["frontier"]
     source, ours = methods["identity"], methods["huenet"]
@@ -205,7 +206,7 @@ def verdict(results: Mapping[str, Any]) -> Verdict:
     )
     dial = settings(methods)
     more = [name for name in points if points[name]["real"]]
-    good = [name for name in more if not points[name]["worse"]]
+    good = [name for name in more if not points[name]["behind"]]
     if pairs < LEAST_PAIRS:
         kind, label = "few", "Too few pairs to tell"
         second = f"It takes {LEAST_PAIRS} pairs or more to say anything against what needs no training."
@@ -223,7 +224,7 @@ def verdict(results: Mapping[str, Any]) -> Verdict:
         second += f"({_told(points[_middle(good)])}), and no worse in {_and(KEPT)}."
     elif more:
         kind, label = "mixed", "More real, at a price"
-        worse = sorted({key for name in more for key in points[name]["worse"]}, key=KEPT.index)
+        worse = sorted({key for name in more for key in points[name]["behind"]}, key=KEPT.index)
         second = (
             f"{_where(more, dial)}it is more real than anything that needs no training at the same palette distance "
         )
@@ -231,10 +232,18 @@ def verdict(results: Mapping[str, Any]) -> Verdict:
     else:
         kind, label = "behind", "Training does not pay"
         second = (
-            f"{'At no setting is it' if len(points) > 1 else 'It is not'} reliably more real than smoothed transport, "
+            f"{'At no setting is it' if len(points) > 1 else 'It is not'} reliably more real than the frontier of what "
         )
-        second += f"which needs no training, at the same palette distance ({_told(points[_middle(list(points))])})."
-    return Verdict(kind, label, f"{first} {second}")
+        second += f"needs no training, at the same palette distance ({_told(points[_middle(list(points))])})."
+    third = _along(points, dial) if kind in ("ahead", "mixed", "behind") and len(dial) > 1 else ""
+    return Verdict(kind, label, f"{first} {second} {third}".strip())
+
+
+def _along(points: Mapping[str, Mapping[str, Any]], dial: Mapping[str, float | None]) -> str:
+    """Where along its dial a network is behind what needs no training, and in what."""
+    names = {name: [key.upper() if key in REAL else key for key in point["behind"]] for name, point in points.items()}
+    behind = [f"{dial[name]:g} ({_and(keys)})" for name, keys in names.items() if keys]
+    return f"Along the dial it is {f'behind at closeness {_and(behind)}' if behind else 'nowhere behind'}."
 
 
 def _where(names: Sequence[str], dial: Mapping[str, float | None]) -> str:

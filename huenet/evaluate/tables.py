@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from huenet.evaluate.measures import FIGURES, METHODS
+from huenet.evaluate.measures import FIGURES, TITLES
 from huenet.evaluate.summary import KEPT, REAL, settings
 
 __all__ = [
@@ -79,27 +79,24 @@ def shown(results: Mapping[str, Any]) -> list[str]:
 
 
 def compared(results: Mapping[str, Any]) -> list[str]:
-    """The methods of the comparison: the settings of a dial, then the others."""
-    dial = [name for name, closeness in settings(results["methods"]).items() if closeness is not None]
-    return [*dial, *(name for name in METHODS if name in results["methods"])]
+    """The methods of the comparison: the settings of the network, then the others."""
+    own = settings(results["methods"])
+    return [*own, *(name for name in TITLES if name in results["methods"] and name not in own)]
 
 
 def name_of(method: str) -> str:
     """A method in a few words."""
-    return (
-        f"Hue-Net at closeness {method.partition('@')[2]}"
-        if method.startswith("huenet@")
-        else METHODS.get(method, method)
-    )
+    return TITLES.get(method) or f"Hue-Net at closeness {method.partition('@')[2]}"
 
 
 def comparison(results: Mapping[str, Any]) -> Table:
     """Every method, a row each, with intervals; and what photographs themselves would have."""
-    keys = shown(results)
+    keys, dial = shown(results), settings(results["methods"])
     rows = [["", *(FIGURE_NAMES[key] for key in keys)]]
     for name in compared(results):
         method = results["methods"][name]
-        rows.append([name_of(name), *(_mean(method.get(key), digits=DIGITS.get(key, 3)) for key in keys)])
+        label = name_of(name) if dial.get(name) is None else f"Hue-Net at closeness {dial[name]:g}"
+        rows.append([label, *(_mean(method.get(key), digits=DIGITS.get(key, 3)) for key in keys)])
     if "kid" in keys:
         rows.append(["other photographs", *(PHOTOGRAPHS.get(key, "") for key in keys)])
     return rows
@@ -109,7 +106,7 @@ def frontier(results: Mapping[str, Any]) -> Table:
     """The network, at each setting, beside the best that needs no training at the same palette distance."""
     points = results["frontier"]
     keys = [key for key in (*REAL, *KEPT) if all(key in point for point in points.values())]
-    rows = [["", FIGURE_NAMES["palette"], *(FIGURE_NAMES[key] for key in keys)]]
+    rows = [["", FIGURE_NAMES["palette"], *(FIGURE_NAMES[key] for key in keys), "behind in"]]
     for name, closeness in settings(results["methods"]).items():
         label = "Hue-Net" if closeness is None else f"closeness {closeness:g}"
         cells = [decimal(points[name]["palette"]["own"], DIGITS["palette"])]
@@ -117,7 +114,7 @@ def frontier(results: Mapping[str, Any]) -> Table:
             digits, found = DIGITS.get(key, 3), points[name][key]
             own, best, low, high = (decimal(found[end], digits) for end in ("own", "best", "low", "high"))
             cells.append(f"{own} / {best} [{low}, {high}]")
-        rows.append([label, *cells])
+        rows.append([label, *cells, ", ".join(FIGURE_NAMES[key] for key in points[name]["behind"]) or "nothing"])
     return rows
 
 
@@ -193,10 +190,10 @@ def text(results: Mapping[str, Any]) -> str:
 
 
 RULE = (
-    "Each figure of the network / the best that smoothed transport of chroma reaches at that palette distance at "
-    "any width and strength; in brackets their difference, with intervals that hold together in 95% of the "
-    "evaluations. The network earns its place where it is more real by KID and by AUC, and undone, parting and "
-    "incoherence are no worse."
+    "Each figure of the network / the best that smoothed or relaxed transport of chroma reaches at that palette "
+    "distance at any setting and strength, each figure for itself; in brackets their difference, with intervals that "
+    "hold together in 95% of the evaluations. The network earns its place where it is more real by KID and by AUC, and "
+    "undone, parting and incoherence are no worse. It is behind in what is worse by the whole interval."
 )
 GLOSSARY = (
     "Palette distance: unbalanced transport around the circle between the hues by chroma, in which there may be more "
@@ -215,16 +212,17 @@ REALISM = (
     "right, nor whether petals took the colour of petals, and a source that is left alone scores best: read them "
     "beside palette distance and undone. Below 200 pairs they say little."
 )
-WIDTHS_ARE = (
-    "The number behind a smooth transport is the deviation, in bins of 256, over which its turn of hue is averaged. "
-    "All methods but Reinhard and the paper's network keep the light."
+SETTINGS = (
+    "Smooth: the deviation, in bins of 256, over which a transport's turn of hue is averaged; 8 where none is named. "
+    "reg_m: what it costs a relaxed transport where colours take other shares than in the target. All methods but "
+    "Reinhard and the paper's network keep the light."
 )
 
 
 def explanations(results: Mapping[str, Any]) -> list[str]:
     """What the comparison needs to be read."""
     judged = results.get("realism") or REALISM.format(photographs=results.get("photographs", 0))
-    return [GLOSSARY, judged, WIDTHS_ARE]
+    return [GLOSSARY, judged, SETTINGS]
 
 
 def notes(results: Mapping[str, Any]) -> list[str]:
@@ -240,8 +238,8 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         found.append("The last column is empty: no run without the MI loss was given (--ablation RUN2).")
     if not results["run"]:
         found.append(
-            "The weights that come with the package were trained on pictures of Oxford 102 Flowers and Stanford Cars, "
-            "which ones is not recorded: pairs of these may hold some that they have seen."
+            "The weights that come with the package were trained on pictures of Oxford 102 Flowers, which ones is not "
+            "recorded with them: pairs of these may hold some that they have seen."
         )
     if results["trained_on"]:
         count = results["trained_on"]
@@ -293,4 +291,4 @@ def _tabular(rows: Table) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return " & ".join(cells).replace("%", r"\%").replace("L*", "$L^*$") + r" \\"
+    return " & ".join(cells).replace("%", r"\%").replace("_", r"\_").replace("L*", "$L^*$") + r" \\"

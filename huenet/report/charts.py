@@ -66,18 +66,29 @@ def lines(curves: Mapping[str, Sequence[Point]], title: str) -> Markup:
 
 @rc_context(STYLE)
 def scatter(
-    own: Mapping[str, Point], curves: Mapping[str, Sequence[Point]], spots: Mapping[str, Point], x: str, y: str
+    own: Mapping[str, Point],
+    families: Mapping[str, Mapping[str, Sequence[Point]]],
+    spots: Mapping[str, Point],
+    x: str,
+    y: str,
 ) -> Markup:
-    """One's own points, joined, among curves that are named where they end, and single points."""
-    figure = _figure(380, 290)
+    """One's own points, joined, among up to two families of curves, named where they end, and single points."""
+    figure = _figure(380, 310)
     axis = figure.subplots()
     marks = [(name, spot, BLUE) for name, spot in own.items()]
-    marks += [(name, curve[-1], ORANGE) for name, curve in curves.items()]
+    curves: list[Sequence[Point]] = [list(own.values())] if len(own) > 1 else []
+    inks = [BLUE] * len(curves)
+    for ink, (title, family) in zip((ORANGE, GREEN), families.items(), strict=False):
+        marks += [(name, curve[-1], ink) for name, curve in family.items()]
+        curves += family.values()
+        inks += [ink] * len(family)
+        axis.plot([], [], color=ink, marker=".", label=title)
     marks += [(name, spot, SOFT) for name, spot in spots.items()]
-    ways = [([list(ends) for ends in zip(*curve, strict=True)], ORANGE) for curve in curves.values()]
-    ways += [([list(ends) for ends in zip(*own.values(), strict=True)], BLUE)] if len(own) > 1 else []
-    for way, ink in ways:
-        axis.plot(*way, color=ink, marker="." if ink == ORANGE else "")
+    ways = [[list(ends) for ends in zip(*curve, strict=True)] for curve in curves]
+    for way, ink in zip(ways, inks, strict=True):
+        axis.plot(*way, color=ink, marker="" if ink == BLUE else ".")
+    if families:
+        figure.legend(loc="outside upper left", ncols=2, fontsize=9)
     names, places, inks = (list(column) for column in zip(*marks, strict=True))
     xs, ys = np.array(places).T
     axis.scatter(xs, ys, [60 if ink == BLUE else 16 for ink in inks], inks, zorder=3)
@@ -87,8 +98,8 @@ def scatter(
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the names are placed in the axes as they are now
     textalloc.allocate(
-        axis, xs, ys, names, x_scatter=xs, y_scatter=ys, x_lines=[way[0] for way, _ in ways],
-        y_lines=[way[1] for way, _ in ways], textsize=10, textcolor=[BLACK if ink == SOFT else ink for ink in inks],
+        axis, xs, ys, names, x_scatter=xs, y_scatter=ys, x_lines=[way[0] for way in ways],
+        y_lines=[way[1] for way in ways], textsize=10, textcolor=[BLACK if ink == SOFT else ink for ink in inks],
         fontweight=["bold" if ink == BLUE else "normal" for ink in inks], linecolor=inks, linewidth=0.5,
         avoid_label_lines_overlap=True, avoid_crossing_label_lines=True,
     )  # fmt: skip

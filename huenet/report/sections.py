@@ -19,7 +19,7 @@ from markupsafe import Markup
 from huenet.color import chroma, rgb_to_hsv
 from huenet.config import Config, describe
 from huenet.evaluate import tables
-from huenet.evaluate.measures import FRONTIER, outputs
+from huenet.evaluate.measures import CURVES, FRONTIER, outputs
 from huenet.evaluate.summary import KEPT, LEAST_PAIRS, REAL, better, settings
 from huenet.evaluate.tables import FIGURE_NAMES, decimal
 from huenet.metrics import hue_histogram
@@ -42,12 +42,14 @@ GALLERY = (
     "without_mi",
     "reinhard",
     "rotation",
-    "transport",
-    "chroma8",
-    "chroma32",
+    "exact",
+    "smooth 8",
+    "smooth 32",
+    "relaxed 0.1",
     "optimize",
 )
-SPOTS = {"identity": "source", "rotation": "rotation", "optimize": "descent"}  # of the charts; the rest is in the table
+SPOTS = {"identity": "source", "rotation": "rotation", "optimize": "optimize"}  # of charts; the rest is in the table
+FAMILIES = {"transport": "transport, by smooth", "relaxed": "relaxed, by reg_m"}
 TEMPLATES = Environment(
     loader=PackageLoader("huenet.report"),
     autoescape=True,
@@ -119,11 +121,15 @@ def frontier(evidence: Evidence) -> dict[str, Any]:
     def place(name: str, key: str) -> charts.Point:
         return methods[name]["palette"]["mean"], methods[name][key]["mean"]
 
+    def family(kind: str, key: str) -> dict[str, list[charts.Point]]:
+        names = [curve for curve, (method, _) in CURVES.items() if method == kind]
+        return {name.split()[-1]: [place(point, key) for point in ("identity", *FRONTIER[name])] for name in names}
+
     dial = {name: "Hue-Net" if c is None else f"{c:g}" for name, c in settings(methods).items()}
     drawn = [
         charts.scatter(
             {label: place(name, key) for name, label in dial.items()},
-            {f"smooth {w}": [place(name, key) for name in ("identity", *names)] for w, names in FRONTIER.items()},
+            {title: family(kind, key) for kind, title in FAMILIES.items()},
             {label: place(name, key) for name, label in SPOTS.items() if name in methods},
             FIGURE_NAMES["palette"],
             FIGURE_NAMES[key],
@@ -131,7 +137,7 @@ def frontier(evidence: Evidence) -> dict[str, Any]:
         for key in (*REAL, *KEPT)
         if key in methods["huenet"]
     ]
-    return {"rows": tables.frontier(evidence.results), "charts": drawn, "rule": tables.RULE, "dial": len(dial) > 1}
+    return {"rows": tables.frontier(evidence.results), "charts": drawn, "rule": tables.RULE, "settings": len(dial)}
 
 
 def baselines(evidence: Evidence) -> dict[str, Any]:
@@ -169,7 +175,7 @@ def figure3(evidence: Evidence) -> dict[str, Any]:
         pairs.append(
             {
                 tables.name_of(name): (joint_histogram(hsv[0], made[name][0]), decimal(row[name]["mi_hard"], 3))
-                for name in ("target", "huenet", "without_mi", "chroma16")
+                for name in ("target", "huenet", "without_mi", "smooth 16")
                 if name in made
             }
         )

@@ -23,7 +23,7 @@ from huenet.data import loading as data
 from huenet.evaluate import run as evaluate
 from huenet.evaluate import tables
 from huenet.evaluate.folder import read_pairs, read_rows
-from huenet.evaluate.measures import FRONTIER, METHODS
+from huenet.evaluate.measures import DIAL, FRONTIER, TITLES, dialled
 from huenet.evaluate.summary import summarize
 from huenet.images.read import read_square
 from huenet.model import checkpoint
@@ -213,7 +213,8 @@ def test_the_next_command_is_one_that_works(done, folder, run, capsys):
 
 
 def test_every_pair_has_the_same_methods(done):
-    methods = {"target", *METHODS, *chain.from_iterable(FRONTIER.values())} - {"without_mi"}  # no ablation was given
+    names = chain(TITLES, map(dialled, DIAL), *FRONTIER.values())
+    methods = {"target", *names} - {"without_mi"}  # no ablation was given
     assert [set(row) for row in read_rows(done).values()] == [methods] * 4
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("skimage")
 import torch
 
 from huenet.evaluate.folder import EvaluationError, Folder, draw_pairs, read_rows
-from huenet.evaluate.measures import FIGURES, METHODS
+from huenet.evaluate.measures import FIGURES, TITLES
 
 torch.set_num_threads(1)
 
@@ -36,7 +36,7 @@ def test_the_first_of_two_rows_for_a_pair_counts(tmp_path):
 def test_rows_appended_at_once_are_all_whole(tmp_path):
     pairs = [("a", "b")] * 400
     places = [Folder(tmp_path / "e", pairs, {}) for _ in range(4)]
-    figures_ = {name: dict.fromkeys(FIGURES, 1 / 3) for name in METHODS}
+    figures_ = {name: dict.fromkeys(FIGURES, 1 / 3) for name in TITLES}
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: places[number % 4].append(number, figures_), range(400)))
     assert sorted(read_rows(tmp_path / "e")) == list(range(400))

@@ -9,7 +9,7 @@ pytest.importorskip("skimage")
 import torch
 from scipy import stats
 
-from huenet.evaluate.measures import DIAL, FIGURES, FRONTIER
+from huenet.evaluate.measures import CURVES, DIAL, FIGURES, FRONTIER, dialled
 from huenet.evaluate.summary import DRAWS, KEPT, LEAST_PAIRS, Judged, conclude, draw, summarize, verdict
 
 torch.set_num_threads(1)
@@ -59,16 +59,17 @@ def test_one_pair_has_an_interval_without_width():
 # The frontier
 
 
-CURVES = {  # palette distance and any other figure, at the strengths of each width
-    8: [(0.016, 0.3), (0.012, 0.5), (0.008, 0.8), (0.002, 2.0)],
-    16: [(0.017, 0.2), (0.014, 0.4), (0.010, 0.6), (0.004, 1.2)],
-    32: [(0.018, 0.1), (0.016, 0.3), (0.013, 0.5), (0.008, 0.7)],
-    64: [(0.019, 0.1), (0.018, 0.2), (0.017, 0.3), (0.015, 0.9)],
+PLACES = {  # palette distance and any other figure, at the strengths of each curve
+    "smooth 8": [(0.016, 0.3), (0.012, 0.5), (0.008, 0.8), (0.002, 2.0)],
+    "smooth 16": [(0.017, 0.2), (0.014, 0.4), (0.010, 0.6), (0.004, 1.2)],
+    "smooth 32": [(0.018, 0.1), (0.016, 0.3), (0.013, 0.5), (0.008, 0.7)],
+    "smooth 64": [(0.019, 0.1), (0.018, 0.2), (0.017, 0.3), (0.015, 0.9)],
+    **{curve: [(0.018, 0.5), (0.016, 0.7), (0.013, 0.9), (0.008, 1.5)] for curve in list(CURVES)[4:]},
 }
 
 
 def drawn_with(noise=0.0, dial=(), **own):
-    """Draws in which what needs no training lies on `CURVES`, and the network at `own`, all with noise of their own."""
+    """Draws in which what needs no training lies on `PLACES`, and the network at `own`, all with noise of their own."""
     rng = np.random.default_rng(0)
 
     def value(mean, size=1.0):
@@ -78,8 +79,8 @@ def drawn_with(noise=0.0, dial=(), **own):
         return {"palette": value(palette, 1e-3), **{key: value(other) for key in ("kid", "auc", *KEPT)}}
 
     drawn = {"identity": method(0.02, 0.0)}
-    for width, names in FRONTIER.items():
-        drawn |= {name: method(*point) for name, point in zip(names, CURVES[width], strict=True)}
+    for curve, names in FRONTIER.items():
+        drawn |= {name: method(*point) for name, point in zip(names, PLACES[curve], strict=True)}
     for name in dial or ("huenet",):
         drawn[name] = {
             **method(0.01, 0.6),
@@ -93,7 +94,7 @@ def drawn_with(noise=0.0, dial=(), **own):
 def test_the_frontier_is_the_lowest_line_at_the_networks_palette_distance(palette):
     found = conclude(drawn_with(palette=palette))["frontier"]["huenet"]
     lines = []
-    for curve in CURVES.values():
+    for curve in PLACES.values():
         x, y = zip(*[(0.02, 0.0), *curve], strict=True)
         if x[-1] <= palette:
             lines.append(np.interp(palette, x[::-1], y[::-1]))
@@ -143,7 +144,7 @@ def test_the_verdict_follows_the_rule(kind, own):
 
 
 def test_one_good_setting_of_the_dial_is_enough_and_is_named():
-    names = [f"huenet@{c:g}" for c in DIAL]
+    names = [dialled(c) for c in DIAL]
     drawn = drawn_with(0.02, names, kid=0.4, auc=0.4)
     for name in names[1:]:
         drawn[name] = {**drawn[name], "auc": drawn[name]["auc"] + 0.5}
@@ -152,6 +153,10 @@ def test_one_good_setting_of_the_dial_is_enough_and_is_named():
     assert "At closeness 0 it is" in found.text
     drawn[names[0]] = {**drawn[names[0]], "incoherence": drawn[names[0]]["incoherence"] + 0.5}
     assert verdict(concluded(drawn)).kind == "mixed"
+    assert (
+        "behind at closeness 0 (incoherence), 0.25 (AUC), 0.5 (AUC), 0.6 (AUC), 0.75 (AUC) and 1 (AUC)."
+        in verdict(concluded(drawn)).text
+    )
     assert "At no setting" in verdict(concluded(drawn_with(0.02, names, kid=0.9))).text
 
 

@@ -11,14 +11,14 @@ pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
 from huenet.evaluate import tables
-from huenet.evaluate.measures import DIAL, FIGURES, FRONTIER, METHODS
+from huenet.evaluate.measures import DIAL, FIGURES, FRONTIER, TITLES, dialled
 from huenet.evaluate.summary import DRAWS, KEPT, conclude, draw, verdict
 
 
 @pytest.fixture
 def results(rng):
     """Every method on thirty pairs, with realism."""
-    names = [*METHODS, *(name for width in FRONTIER.values() for name in width)]
+    names = [*TITLES, *(name for names in FRONTIER.values() for name in names)]
     rows = []
     for _ in range(30):
         rows.append({name: dict(zip(FIGURES, rng.random(len(FIGURES)), strict=True)) for name in names})
@@ -43,15 +43,15 @@ def results(rng):
 def test_every_method_has_a_row_and_every_row_as_many_cells(results):
     for table in (tables.table1(results), tables.frontier(results), tables.comparison(results)):
         assert len({len(row) for row in table}) == 1
-    assert [row[0] for row in tables.comparison(results)[1:]] == [*METHODS.values(), "other photographs"]
+    assert [row[0] for row in tables.comparison(results)[1:]] == [*TITLES.values(), "other photographs"]
 
 
 def test_each_setting_of_a_dial_has_a_row(results):
     methods, point = results["methods"], results["frontier"]["huenet"]
-    dial = {f"huenet@{c:g}": methods["huenet"] for c in DIAL}
+    dial = {dialled(c): methods["huenet"] for c in DIAL}
     found = {**results, "methods": {**methods, **dial}, "frontier": dict.fromkeys(dial, point)}
     assert [row[0] for row in tables.frontier(found)[1:]] == [f"closeness {c:g}" for c in DIAL]
-    assert len(tables.comparison(found)) == len(tables.comparison(results)) + len(DIAL)
+    assert len(tables.comparison(found)) == len(tables.comparison(results)) + len(DIAL) - 1
 
 
 def test_the_frontier_is_told_with_both_figures_and_their_difference(results):
@@ -139,6 +139,6 @@ def test_what_rounds_to_zero_has_no_sign():
 
 def test_the_terminal_shows_means_in_columns(results):
     lines = tables.text(results).splitlines()
-    assert len(lines) == 2 + len(METHODS)
+    assert len(lines) == 2 + len(TITLES)
     assert len({line.rindex(line.split()[-1]) + len(line.split()[-1]) for line in lines[:-1]}) == 1
     assert f"{np.round(results['methods']['reinhard']['parting']['mean'], 3):.3f}" in tables.text(results)

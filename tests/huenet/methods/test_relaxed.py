@@ -99,6 +99,15 @@ def test_every_library_in_batches_and_in_single_precision():
     assert relaxed_transport(p.astype(np.float32), q.astype(np.float32)).dtype == np.float32
 
 
+@pytest.mark.parametrize("reg_m", [0.05, 0.1, 1.0])
+@pytest.mark.parametrize("far", [1, 12, 24])
+def test_single_hues_go_all_the_way_in_single_precision(reg_m, far):
+    p, q = np.eye(K, dtype=np.float32)[[0, far]]
+    moved = relaxed_transport(p, q, reg_m=reg_m)
+    assert np.isfinite(moved).all()
+    assert circle(moved[0] - far / K) < 0.01
+
+
 def test_grey_pixels_have_no_say():
     """Pixels of a hue that is noise, and as many as there are others, leave the map as it is."""
     rng = np.random.default_rng(5)

@@ -77,7 +77,7 @@ def test_lines_without_anything_to_show_are_drawn(curves):
 
 
 def test_a_scatter_has_its_points_where_they_belong():
-    drawn = scatter(OWN, CURVES, SPOTS, "x", "y")
+    drawn = scatter(OWN, {"known": CURVES}, SPOTS, "x", "y")
     places, inks = discs(drawn)
     own, eight, other = places
     assert inks == ["a", "c", "soft"]
@@ -86,21 +86,24 @@ def test_a_scatter_has_its_points_where_they_belong():
     assert other[0] - own[0] == pytest.approx((eight[0] - own[0]) / 2, abs=0.01)
     assert any(way[:, 0] == pytest.approx([own[0], eight[0]]) for way in stroke(drawn, "c"))
     assert [name for name, _ in names(drawn)] == ["own", "8", "&lt;other&gt;"]
-    dial = scatter({"0": (0.1, 0.2), "1": (0.2, 0.1)}, CURVES, {}, "x", "y")
+    dial = scatter({"0": (0.1, 0.2), "1": (0.2, 0.1)}, {"known": CURVES}, {}, "x", "y")
     zero, one, _ = discs(dial)[0]
     assert any(way[:, 0] == pytest.approx([zero[0], one[0]]) for way in stroke(dial, "a"))
 
 
 def test_points_in_one_place_are_drawn():
     same = (0.0, 0.0)
-    assert len(discs(scatter({"own": same}, {"8": [same, same]}, {"other": same}, "x", "y"))[0]) == 3
+    assert len(discs(scatter({"own": same}, {"known": {"8": [same, same]}}, {"other": same}, "x", "y"))[0]) == 3
     assert len(discs(scatter({"own": same}, {}, {"other": same}, "x", "y"))[0]) == 2
 
 
 # what an evaluation found: nothing undone by the network, by descent and by the closest of the transports
 HEAP = (
-    {"Hue-Net": (0.0028, 0.0)},
-    {"smooth 8": (0.0027, 0.0), "smooth 16": (0.0031, 0.05), "smooth 32": (0.0036, 0.05), "smooth 64": (0.0047, 0.1)},
+    {"0": (0.0058, 0.6), "0.25": (0.0044, 0.29), "0.5": (0.0032, 0.07), "0.6": (0.003, 0.06), "1": (0.0026, 0.04)},
+    {
+        "transport": {"8": (0.0027, 0.0), "16": (0.0031, 0.05), "32": (0.0036, 0.05), "64": (0.0047, 0.1)},
+        "relaxed": {"0.03": (0.0038, 0.2), "0.1": (0.0032, 0.1), "0.3": (0.0028, 0.03)},
+    },
     {"source": (0.0075, 1.0), "rotation": (0.0057, 0.4), "descent": (0.0025, 0.0)},
 )
 
@@ -109,12 +112,13 @@ HEAP = (
 def test_names_in_a_scatter_are_in_the_picture_and_apart(seed):
     own, ends, spots = HEAP
     if seed is not None:
-        places = np.random.default_rng(seed).random((3, 2))
+        places = np.random.default_rng(seed).random((3, 2)) * (0.008, 1)
         spots = {name: tuple(place) for name, place in zip(spots, places, strict=True)}
-    drawn = scatter(own, {name: [(0.0075, 1.0), end] for name, end in ends.items()}, spots, "x", "y")
+    families = {title: {name: [(0.0075, 1.0), end] for name, end in family.items()} for title, family in ends.items()}
+    drawn = scatter(own, families, spots, "x", "y")
     width, height = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', drawn).groups())
     found = names(drawn)
-    assert len(found) == 8
+    assert len(found) == 15
     places, _ = discs(drawn)
     for i, (name, one) in enumerate(found):
         assert one[0] >= 0, name
@@ -130,7 +134,7 @@ def test_names_in_a_scatter_are_in_the_picture_and_apart(seed):
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: scatter(OWN, CURVES, SPOTS, "x", "y"),
+        lambda: scatter(OWN, {"known": CURVES}, SPOTS, "x", "y"),
         lambda: lines({str(i): [(0, 1.0), (1, 2.0)] for i in range(4)}, "a & b"),
         lambda: histograms([np.full(90, 1 / 90)] * 3, "a & b"),
     ],

@@ -121,7 +121,7 @@ def test_the_verdict_comes_first_and_the_sections_in_order(place, html, page):
 def test_the_tables_on_the_page_are_those_of_the_evaluation(place, page):
     results = json.loads((place / "run" / "evaluation" / "results.json").read_text())
     text = " ".join(page.text)
-    for method in ("huenet", "without_mi", "reinhard", "chroma8"):
+    for method in ("huenet", "without_mi", "reinhard", "smooth 8"):
         cell = results["methods"][method]["mi_hard"]
         assert f"{cell['mean']:.3f}" in text
         assert f"[{cell['low']:.3f}, {cell['high']:.3f}]" in text

@@ -16,7 +16,7 @@ from PIL import Image
 
 from huenet.color import lightness, rgb_to_hsv
 from huenet.config import from_preset
-from huenet.evaluate.measures import DIAL, FIGURES, FRONTIER, STRENGTHS, WIDTHS
+from huenet.evaluate.measures import CURVES, DIAL, FIGURES, FRONTIER, STRENGTHS, dialled
 from huenet.evaluate.summary import summarize
 from huenet.report import pictures, sections
 from huenet.report.sections import render
@@ -52,7 +52,7 @@ def evidence(monkeypatch, rng):
     for i in range(25):
         row = {}
         for name in ("huenet", "identity", "reinhard", *itertools.chain.from_iterable(FRONTIER.values())):
-            shift = {"chroma8": -0.2, "reinhard": 0.2}.get(name, 0)
+            shift = {"smooth 8": -0.2, "reinhard": 0.2}.get(name, 0)
             row[name] = {key: 0.5 + shift + rng.normal(0, 0.001) for key in FIGURES}
         row["huenet"] |= {"palette": 0.5 + 0.001 * (i * 7 % 25), "parting": 0.5 + 0.001 * (i * 3 % 25)}
         row["target"] = {key: 0.1 for key in FIGURES if key.startswith(("mi", "floor"))}
@@ -74,8 +74,8 @@ def test_marks_say_who_is_reliably_better(evidence):
     rows = re.findall(r"<tr.*?</tr>", render(sections.baselines, evidence))
     # palette distance, undone, parting, incoherence, light, EMD, relative MI: more is better in the last
     marks = {re.search("<td>([^<]+)", row)[1]: re.findall("span class=(up|down)", row) for row in rows[1:]}
-    assert marks["chroma transport, smooth 8"] == ["up"] * 6 + ["down"]
-    assert marks["Reinhard"] == ["down"] * 5 + ["up"]
+    assert marks["transport, smooth 8"] == ["up"] * 6 + ["down"]
+    assert marks["reinhard"] == ["down"] * 5 + ["up"]
     assert marks["Hue-Net (this run)"] == []
     assert re.findall("<tr class=own>.*?<td>([^<]+)", "".join(rows)) == ["Hue-Net (this run)"]
 
@@ -86,22 +86,24 @@ def test_the_frontier_is_drawn_from_the_source_to_full_strength(evidence):
     assert [name for name, _ in drawn] == ["undone", "parting", "incoherence"]  # realism was not measured
     for _, chart in drawn:
         names = re.findall(r'<text style="[^"]*font-size: 10px[^>]*>([^<]+)</text>', chart)
-        assert names == ["Hue-Net", *(f"smooth {width}" for width in WIDTHS), "source"]
-        curves = re.findall(r'<path d="([^"]+)"[^>]*style="fill: none; stroke: var\(--c\)', chart)
-        corners = [len(re.findall("[ML]", curve)) for curve in curves]
-        assert [n for n in corners if n > 2] == [1 + len(STRENGTHS)] * len(WIDTHS)  # without lines from names to points
+        assert names == ["Hue-Net", *(curve.split()[-1] for curve in CURVES), "source"]
+        for ink, method in (("c", "transport"), ("d", "relaxed")):
+            curves = re.findall(rf'<path d="([^"]+)"[^>]*style="fill: none; stroke: var\(--{ink}\)', chart)
+            corners = [len(re.findall("[ML]", curve)) for curve in curves]
+            count = sum(name == method for name, _ in CURVES.values())
+            assert [n for n in corners if n > 3] == [1 + len(STRENGTHS)] * count  # without those of names and legend
 
 
 def test_the_settings_of_a_dial_are_a_curve_of_their_own(evidence):
-    results, dial = evidence.results, [f"huenet@{c:g}" for c in DIAL]
+    results, dial = evidence.results, [dialled(c) for c in DIAL]
     methods = results["methods"] | dict.fromkeys(dial, results["methods"]["huenet"])
     points = dict.fromkeys(dial, results["frontier"]["huenet"])
     turned = dataclasses.replace(evidence, results={**results, "methods": methods, "frontier": points})
     html = render(sections.frontier, turned)
     names = re.findall(r'<text style="[^"]*font-size: 10px[^>]*>([^<]+)</text>', html.partition("</svg>")[0])
     assert names[: len(DIAL)] == [f"{c:g}" for c in DIAL]
-    assert "five settings" in html
-    assert render(sections.baselines, turned).count("class=own") == len(DIAL) + 1
+    assert f"{len(DIAL)} settings" in html
+    assert render(sections.baselines, turned).count("class=own") == len(DIAL)
 
 
 def test_the_matrix_has_a_row_for_each_source_and_a_column_for_each_target(evidence):
