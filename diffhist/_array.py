@@ -4,7 +4,7 @@ import contextlib
 import functools
 import operator
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from diffhist._registry import backend_of, innermost, is_array, name_of
 
 Array = Any
 _TORCH_HALF = ("float16", "bfloat16")
+UNKNOWN = 1 << 13  # elements to take at a time where their number is not known yet
 
 
 def _is(array: Array, library: str, kind: str) -> bool:
@@ -238,6 +239,54 @@ def repeat(step: Callable[..., tuple[Array, ...]], state: tuple[Array, ...], tim
     for _ in range(times):
         state = step(*state)
     return state
+
+
+def in_parts(
+    step: Callable[..., tuple[Any, tuple[Array, ...]]], state: Any, arrays: Sequence[Any], size: int, axis: int
+) -> tuple[Any, tuple[Array, ...]]:
+    """Walk through ``arrays`` by parts of at most ``size`` along ``axis``: ``state, outputs = step(state, *parts)``;
+    the last state, and each of the outputs put together.
+
+    For JAX this is one loop in the program, whatever the number of parts, even an unknown one. They are alike, so that
+    the last is filled up with zeros; in place of an array that is None come then ones and zeros.
+    """
+    total = arrays[0].shape[axis]
+    if isinstance(total, int) and total <= size:
+        return step(state, *arrays)
+    if is_jax(arrays[0]):
+        return _scanned(step, state, arrays, size, axis)
+    before, found = (slice(None),) * axis, []
+    for start in range(0, total, size):
+        part = (*before, slice(start, min(total, start + size)), ...)
+        state, outputs = step(state, *(None if a is None else a[part] for a in arrays))
+        found.append(outputs)
+    xp = namespace(arrays[0])
+    return state, tuple([xp.concat(list(each), axis=axis) for each in zip(*found, strict=True)])
+
+
+def _scanned(step: Any, state: Any, arrays: Sequence[Any], size: int, axis: int) -> tuple[Any, tuple[Array, ...]]:
+    import jax
+
+    xp, total = jax.numpy, arrays[0].shape[axis]
+    size = -(-total // -(-total // size)) if isinstance(total, int) else min(size, UNKNOWN)
+    number = (total - 1) // size + 1
+    fill = number * size - total
+
+    def filled(a: Any) -> Any:
+        if isinstance(fill, int) and fill == 0:
+            return a
+        a = xp.ones_like(arrays[0]) if a is None else a
+        return xp.pad(a, [(0, fill if n == axis else 0) for n in range(a.ndim)])
+
+    def one(state: Any, n: Any) -> Any:
+        cut = [None if a is None else jax.lax.dynamic_slice_in_dim(a, n * size, size, axis=axis) for a in whole]
+        return step(state, *cut)
+
+    whole = [filled(a) for a in arrays]
+    state, found = jax.lax.scan(one, state, xp.arange(number))
+    found = [xp.moveaxis(f, 0, axis) for f in found]
+    found = [xp.reshape(f, (*f.shape[:axis], number * size, *f.shape[axis + 2 :])) for f in found]
+    return state, tuple([jax.lax.slice_in_dim(f, 0, total, axis=axis) for f in found])
 
 
 def constant(xp: Any, make: Callable[..., np.ndarray], arguments: tuple[Any, ...], dtype: Any, like: Array) -> Array:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from diffhist._array import Array, accumulator_dtype
-from diffhist._evaluation.kernel import Axis, by_x, columns, coordinate, depth, edges, fold, parts
+from diffhist._array import Array, accumulator_dtype, device, in_parts
+from diffhist._evaluation.kernel import Axis, by_x, chunk, coordinate, depth, edges, fold
 
 
 def masses(xp: Any, x: Array, axis: Axis, orders: Iterable[int]) -> dict[int, Array]:
@@ -21,27 +21,33 @@ def masses(xp: Any, x: Array, axis: Axis, orders: Iterable[int]) -> dict[int, Ar
 
 
 def spread_dense(xp: Any, pixels: Any, weights: Any, axes: Any, orders: Any, dtype: Any) -> Array:
-    B, N = pixels[0].shape
-    total: Any = 0.0
-    for part in parts(N, B * sum(a.bins + 2 * a.reach(depth(xp, dtype)) for a in axes)):
-        cut = columns(xp, pixels, part, dtype)
-        each = [masses(xp, c, a, (o,))[o] for c, a, o in zip(cut, axes, orders, strict=True)]
-        last = each[-1] if weights is None else each[-1] * columns(xp, [weights], part, dtype)[0][:, None, :]
-        exact = accumulator_dtype(xp, last)
+    exact = accumulator_dtype(xp, pixels[0])
+
+    def step(total: Array, *cut: Any) -> tuple[Array, tuple[()]]:
+        *columns, w = (None if c is None else xp.astype(c, dtype, copy=False) for c in cut)
+        each = [masses(xp, c, a, (o,))[o] for c, a, o in zip(columns, axes, orders, strict=True)]
+        last = each[-1] if w is None else each[-1] * w[:, None, :]
         each = [xp.astype(m, exact) for m in (*each[:-1], last)]
-        total = total + (
-            xp.matmul(each[0], xp.matrix_transpose(each[1])) if len(axes) == 2 else xp.sum(each[0], axis=-1)
+        more = xp.matmul(each[0], xp.matrix_transpose(each[1])) if len(axes) == 2 else xp.sum(each[0], axis=-1)
+        return total + more, ()
+
+    shape = (pixels[0].shape[0], *(a.bins for a in axes))
+    total = xp.zeros(shape, dtype=exact, device=device(pixels[0]))
+    return in_parts(step, total, [*pixels, weights], _size(xp, pixels, axes, dtype), 1)[0]
+
+
+def gather_dense(xp: Any, h: Array, pixels: Any, axes: Any, orders: Any, dtype: Any) -> tuple[Array, ...]:
+    def step(_: None, *cut: Array) -> tuple[None, tuple[Array, ...]]:
+        columns = [xp.astype(c, dtype, copy=False) for c in cut]
+        each = [masses(xp, c, a, {o[j] for o in orders}) for j, (c, a) in enumerate(zip(columns, axes, strict=True))]
+        seen = (
+            (h[:, :, None] if len(axes) == 1 else xp.matmul(xp.matrix_transpose(h), each[0][o[0]])) * each[-1][o[-1]]
+            for o in orders
         )
-    return total
+        return None, tuple([xp.sum(s, axis=1) for s in seen])
+
+    return in_parts(step, None, pixels, _size(xp, pixels, axes, dtype), 1)[1]
 
 
-def gather_dense(xp: Any, h: Array, pixels: Any, axes: Any, orders: Any, dtype: Any) -> list[Array]:
-    B, N = pixels[0].shape
-    results: list[list[Array]] = [[] for _ in orders]
-    for part in parts(N, B * sum(a.bins + 2 * a.reach(depth(xp, dtype)) for a in axes)):
-        cut = columns(xp, pixels, part, dtype)
-        each = [masses(xp, c, a, {o[j] for o in orders}) for j, (c, a) in enumerate(zip(cut, axes, strict=True))]
-        for result, o in zip(results, orders, strict=True):
-            seen = h[:, :, None] if len(axes) == 1 else xp.matmul(xp.matrix_transpose(h), each[0][o[0]])
-            result.append(xp.sum(seen * each[-1][o[-1]], axis=1))
-    return [xp.concat(r, axis=-1) for r in results]
+def _size(xp: Any, pixels: Any, axes: Any, dtype: Any) -> int:
+    return chunk(pixels[0].shape[0] * sum(a.bins + 2 * a.reach(depth(xp, dtype)) for a in axes))

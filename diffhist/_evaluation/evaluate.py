@@ -7,13 +7,13 @@ with their number.
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from diffhist._array import Array, accumulator_dtype, device, scatter_add, take
+from diffhist._array import UNKNOWN, Array, accumulator_dtype, device, in_parts, scatter_add, take
 from diffhist._evaluation.band import Band
 from diffhist._evaluation.dense import gather_dense, spread_dense
-from diffhist._evaluation.kernel import Axis, columns, parts
+from diffhist._evaluation.kernel import Axis, chunk
 from diffhist._evaluation.kernels import KERNELS
 from diffhist._evaluation.spline import Spline
 
@@ -27,6 +27,7 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     The costs are nanoseconds a pixel, as measured with torch and NumPy on a CPU.
     """
     N, plane = x.shape[-1], len(axes) == 2
+    N = N if isinstance(N, int) else UNKNOWN
     bins = [a.bins for a in axes]
     best, cost = None, sum(bins) * 1.0 + math.prod(bins) * 0.06 if plane else bins[0] * 1.5
     kinds: list[list[Any]] = [[Band(xp, a, dtype)] for a in axes]
@@ -63,23 +64,22 @@ def spread(
 
 def _spread(xp: Any, coordinates: Any, weights: Any, axes: Any, order: Sequence[int], dtype: Any) -> Array:
     ways = _ways(xp, axes, coordinates[0], dtype, [order])
-    done = []
-    for rows in _rows(ways, coordinates[0].shape[0]):
-        pixels = [c[rows, :] for c in coordinates]
-        w = None if weights is None else weights[rows, :]
+
+    def step(_: None, *rows: Any) -> tuple[None, tuple[Array]]:
+        *pixels, w = rows
         if ways is None:
-            done.append(spread_dense(xp, pixels, w, axes, order, dtype))
-        else:
-            done.append(spread_taps(xp, pixels, w, ways, order, dtype))
-    return done[0] if len(done) == 1 else xp.concat(done, axis=0)
+            return None, (spread_dense(xp, pixels, w, axes, order, dtype),)
+        return None, (spread_taps(xp, pixels, w, ways, order, dtype),)
+
+    return in_parts(step, None, [*coordinates, weights], _rows(ways, coordinates[0]), 0)[1][0]
 
 
-def _rows(ways: Any, total: int) -> Iterator[slice]:
+def _rows(ways: Any, x: Array) -> int:
     """Samples to take at a time: of two axes, no more than have their tables within `TABLE`."""
+    if not isinstance(x.shape[0], int):  # JAX does not know how many there will be
+        return 1
     table = 1 if ways is None or len(ways) == 1 else math.prod([w.size for w in ways])
-    step = max(1, TABLE // table)
-    for start in range(0, max(1, total), step):
-        yield slice(start, min(total, start + step))
+    return max(1, TABLE // table)
 
 
 def spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: Any) -> Array:
@@ -93,25 +93,29 @@ def spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtyp
     rows = pixels[0].shape[0]
     table = xp.zeros((rows, math.prod(w.size for w in ways)), dtype=exact, device=device(pixels[0]))
     stride = 1 if len(ways) == 1 else ways[1].size
-    for part in parts(pixels[0].shape[1], _work(rows, ways)):
-        index, lead, block = _located(xp, columns(xp, pixels, part, dtype), ways, [orders])
+
+    def step(table: Array, *cut: Any) -> tuple[Array, tuple[()]]:
+        *columns, w = (None if c is None else xp.astype(c, dtype, copy=False) for c in cut)
+        index, lead, block = _located(xp, columns, ways, [orders])
         values = block[orders[-1]]
-        if weights is not None:
-            w = columns(xp, [weights], part, dtype)[0][:, None, :]
-            values = w if values is None else values * w
+        if w is not None:
+            values = w[:, None, :] if values is None else values * w[:, None, :]
         values = None if values is None else xp.astype(values, exact)
         for i, tap in enumerate(lead[orders[0]]):
             tap = xp.astype(tap, exact)
             seen = tap if values is None else xp.reshape(values * tap[:, None, :], index.shape)
             table = scatter_add(xp, table, index, seen, i * stride)
+        return table, ()
+
+    table, _ = in_parts(step, table, [*pixels, weights], chunk(_work(rows, ways)), 1)
     if rows > B:
         table = xp.sum(table, axis=0, keepdims=True)
     if len(ways) == 1:
         h = ways[0].collect(table, orders[0])
     else:
         grid = xp.reshape(table, (B, ways[0].size, ways[1].size))
-        strips = parts(ways[0].size, 8 * ways[1].size)
-        h = xp.concat([ways[1].collect(grid[:, part, :], orders[1]) for part in strips], axis=1)
+        strips = chunk(8 * ways[1].size)
+        _, (h,) = in_parts(lambda _, strip: (None, (ways[1].collect(strip, orders[1]),)), None, [grid], strips, 1)
         h = xp.matrix_transpose(ways[0].collect(xp.matrix_transpose(h), orders[0]))
     return h + 0.0 * xp.sum(h, axis=tuple(range(1, h.ndim)), keepdims=True)  # one NaN makes the sample NaN
 
@@ -140,23 +144,23 @@ def gather(
     """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
     ways = _ways(xp, axes, coordinates[0], dtype, orders)
     h = xp.astype(h, dtype, copy=False)
-    if ways is None:
-        return gather_dense(xp, h, coordinates, axes, orders, dtype)
-    done = [
-        gather_taps(xp, h[rows, ...], [c[rows, :] for c in coordinates], ways, orders, dtype)
-        for rows in _rows(ways, coordinates[0].shape[0])
-    ]
-    return done[0] if len(done) == 1 else [xp.concat(list(d), axis=0) for d in zip(*done, strict=True)]
+
+    def step(_: None, h: Array, *pixels: Array) -> tuple[None, tuple[Array, ...]]:
+        if ways is None:
+            return None, gather_dense(xp, h, pixels, axes, orders, dtype)
+        return None, gather_taps(xp, h, pixels, ways, orders, dtype)
+
+    return list(in_parts(step, None, [h, *coordinates], _rows(ways, coordinates[0]), 0)[1])
 
 
-def gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: Any) -> list[Array]:
-    B, N = pixels[0].shape
-    results: list[list[Array]] = [[] for _ in orders]
+def gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: Any) -> tuple[Array, ...]:
     tables = [_expanded(xp, h, ways, o) for o in orders]
     stride = 1 if len(ways) == 1 else ways[1].size
-    for part in parts(N, _work(B, ways)):
-        index, lead, blocks = _located(xp, columns(xp, pixels, part, dtype), ways, orders)
-        for result, table, o in zip(results, tables, orders, strict=True):
+
+    def step(_: None, *cut: Array) -> tuple[None, tuple[Array, ...]]:
+        index, lead, blocks = _located(xp, [xp.astype(c, dtype, copy=False) for c in cut], ways, orders)
+        results = []
+        for table, o in zip(tables, orders, strict=True):
             block, total = blocks[o[-1]], None
             for i, tap in enumerate(lead[o[0]]):
                 seen = take(xp, table, index, i * stride)
@@ -164,8 +168,10 @@ def gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: A
                     seen = xp.sum(xp.reshape(seen, block.shape) * block, axis=1)
                 seen = seen * tap
                 total = seen if total is None else total + seen
-            result.append(total)
-    return [xp.concat(r, axis=-1) if len(r) > 1 else r[0] for r in results]
+            results.append(total)
+        return None, tuple(results)
+
+    return in_parts(step, None, pixels, chunk(_work(pixels[0].shape[0], ways)), 1)[1]
 
 
 def _expanded(xp: Any, h: Array, ways: Any, order: Sequence[int]) -> Array:

@@ -4,7 +4,7 @@ Everything here is plain array code on samples in rows: coordinates (B, n), hist
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from diffhist._array import Array, device, index_dtype
@@ -103,11 +103,6 @@ def by_x(masses: Array, axis: Axis, sign: Array, order: int) -> Array:
     return masses * sign[:, None, :] if mirrored(sign, order) else masses
 
 
-def parts(total: int, each: int) -> Iterator[slice]:
-    step = max(1, CHUNK // max(1, each))
-    for start in range(0, total, step):
-        yield slice(start, min(total, start + step))
-
-
-def columns(xp: Any, arrays: Sequence[Array], part: slice, dtype: Any) -> list[Array]:
-    return [xp.astype(a[:, part], dtype, copy=False) for a in arrays]
+def chunk(each: int) -> int:
+    """How many to take at a time, so many elements each."""
+    return max(1, CHUNK // max(1, each))

@@ -143,3 +143,62 @@ def test_errors_come_before_tracing():
         jax.jit(lambda x: soft_histogram(x, 0))(jnp.ones(4))
     with pytest.raises(TypeError, match="int"):
         jax.jit(soft_histogram)(jnp.ones(4, int))
+
+
+LOOPS = {
+    "joint": lambda x: square_sum(joint_histogram(x, 1 - x, 64)),
+    "soft": lambda x: square_sum(soft_histogram(x, 64)),
+    "dense": lambda x: square_sum(soft_histogram(x, 8, bandwidth=0.5)),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_programs_do_not_grow_with_the_data(name):
+    def lines(*shape):
+        x = jax.ShapeDtypeStruct(shape, jnp.float32)
+        return jax.jit(jax.value_and_grad(LOOPS[name])).lower(x).as_text().count("\n")
+
+    assert lines(64, 1 << 16) == lines(256, 1 << 20) < 2000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOOPS)
+def test_memory_does_not_grow_faster_than_the_data(name):
+    x = jax.ShapeDtypeStruct((1, 1 << 23), jnp.float32)
+    used = jax.jit(jax.value_and_grad(LOOPS[name])).lower(x).compile().memory_analysis().temp_size_in_bytes
+    assert used < 10 * 4 * (1 << 23)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("bandwidth", [None, 1.5])
+def test_parts_that_do_not_come_out_even(bandwidth, weighted, monkeypatch, rng):
+    monkeypatch.setattr("diffhist._evaluation.kernel.CHUNK", 700)
+    monkeypatch.setattr("diffhist._evaluation.evaluate.TABLE", 5000)
+    x, y, w = rng.random((3, 5, 1013))
+    given = {"weights": jnp.asarray(w)} if weighted else {}
+    options = {"bins": 5, "boundary": "reflect", "bandwidth": bandwidth}
+    w = w if weighted else np.ones_like(w)
+
+    def loss(x, y):
+        joint = joint_histogram(x, y, **options, **given)
+        return square_sum(joint), joint
+
+    (_, joint), slope = jax.jit(jax.value_and_grad(loss, has_aux=True))(jnp.asarray(x), jnp.asarray(y))
+    assert_allclose(joint, reference.joint_histogram(x, y, weights=w, **options), atol=1e-12)
+    (want,) = gradients(np, lambda x: square_sum(joint_histogram(x, y, weights=w, **options)), 1.0, x)
+    assert_allclose(slope, want, rtol=1e-9, atol=1e-14)
+    alone = soft_histogram(jnp.asarray(x), **options, **given)
+    assert_allclose(alone, reference.soft_histogram(x, weights=w, **options), atol=1e-12)
+
+
+@pytest.mark.parametrize("dimensions", ["n", "b, n"])
+def test_export_with_sizes_that_are_not_known(dimensions, rng):
+    def loss(x):
+        return mi_distance(joint_histogram(x, x * x, 6, boundary="circular")).sum() + square_sum(soft_histogram(x, 9))
+
+    shape = jax.export.symbolic_shape(dimensions)
+    exported = jax.export.export(jax.jit(jax.grad(loss)))(jax.ShapeDtypeStruct(shape, jnp.float64))
+    for sizes in [(3, 1), (1, 5), (2, 9001)]:
+        x = rng.random(sizes[-len(shape) :])
+        (want,) = gradients(np, loss, 1.0, x)
+        assert_allclose(exported.call(jnp.asarray(x)), want, rtol=1e-9, atol=1e-12)
