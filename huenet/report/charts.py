@@ -10,7 +10,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 import io
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import textalloc
@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from huenet.train import plots
 
-__all__ = ["histograms", "lines", "scatter"]
+__all__ = ["STYLE", "Scene", "draw_scatter", "histograms", "lines", "scatter"]
 
 INKS = {
     "#1f77b4": "var(--a)",
@@ -48,6 +48,17 @@ STYLE: dict[Any, Any] = {
 Point = tuple[float, float]
 
 
+class Scene(NamedTuple):
+    """What a scatter shows: points and curves by name, the curves in families, and what its axes are."""
+
+    own: Mapping[str, Point]
+    families: Mapping[str, Mapping[str, Sequence[Point]]]
+    spots: Mapping[str, Point]
+    x: str
+    y: str
+    title: str = "own"  # of one's own points, where there are several
+
+
 @rc_context(STYLE)
 def histograms(hists: Sequence[np.ndarray], title: str) -> Markup:
     """Hue histograms of source, target and output over the hues themselves."""
@@ -65,24 +76,27 @@ def lines(curves: Mapping[str, Sequence[Point]], title: str) -> Markup:
 
 
 @rc_context(STYLE)
-def scatter(
-    own: Mapping[str, Point],
-    families: Mapping[str, Mapping[str, Sequence[Point]]],
-    spots: Mapping[str, Point],
-    x: str,
-    y: str,
-) -> Markup:
+def scatter(scene: Scene) -> Markup:
     """One's own points, joined, among up to two families of curves, named where they end, and single points."""
     figure = _figure(380, 310)
+    draw_scatter(figure, scene)
+    return _svg(figure, f"{scene.y} against {scene.x}")
+
+
+def draw_scatter(figure: Figure, scene: Scene) -> None:
+    """What `scatter` shows, on an empty figure with a constrained layout."""
+    own, families, spots, x, y, title = scene
     axis = figure.subplots()
     marks = [(name, spot, BLUE) for name, spot in own.items()]
     curves: list[Sequence[Point]] = [list(own.values())] if len(own) > 1 else []
     inks = [BLUE] * len(curves)
-    for ink, (title, family) in zip((ORANGE, GREEN), families.items(), strict=False):
-        marks += [(name, curve[-1], ink) for name, curve in family.items()]
+    if curves:
+        axis.plot([], [], color=BLUE, marker="o", label=title)
+    for ink, (name, family) in zip((ORANGE, GREEN), families.items(), strict=False):
+        marks += [(end, curve[-1], ink) for end, curve in family.items()]
         curves += family.values()
         inks += [ink] * len(family)
-        axis.plot([], [], color=ink, marker=".", label=title)
+        axis.plot([], [], color=ink, marker=".", label=name)
     marks += [(name, spot, SOFT) for name, spot in spots.items()]
     ways = [[list(ends) for ends in zip(*curve, strict=True)] for curve in curves]
     for way, ink in zip(ways, inks, strict=True):
@@ -103,7 +117,6 @@ def scatter(
         fontweight=["bold" if ink == BLUE else "normal" for ink in inks], linecolor=inks, linewidth=0.5,
         avoid_label_lines_overlap=True, avoid_crossing_label_lines=True,
     )  # fmt: skip
-    return _svg(figure, f"{y} against {x}")
 
 
 def _figure(width: int, height: int) -> Figure:

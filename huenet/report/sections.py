@@ -29,7 +29,7 @@ from huenet.report import charts
 from huenet.report.pictures import hue_channel, joint_histogram, photograph
 from huenet.train import plots
 
-__all__ = ["SECTIONS", "TEMPLATES", "Evidence", "render"]
+__all__ = ["SECTIONS", "TEMPLATES", "Evidence", "against", "render"]
 
 SHOWN = 4  # pairs in the paper's figures: the first ones, not the best
 MATRIX = 5
@@ -117,27 +117,29 @@ def table1(evidence: Evidence) -> dict[str, Any]:
 def frontier(evidence: Evidence) -> dict[str, Any]:
     """The network's curve beside what needs no training: what the verdict rests on."""
     methods = evidence.results["methods"]
+    drawn = [charts.scatter(against(methods, key)) for key in (*REAL, *KEPT) if key in methods["huenet"]]
+    rows, count = tables.frontier(evidence.results), len(settings(methods))
+    return {"rows": rows, "charts": drawn, "rule": tables.RULE, "settings": count}
 
-    def place(name: str, key: str) -> charts.Point:
+
+def against(methods: Mapping[str, Any], key: str) -> charts.Scene:
+    """A figure of the network and of `FRONTIER` against palette distance, from what `results.json` says of methods."""
+
+    def place(name: str) -> charts.Point:
         return methods[name]["palette"]["mean"], methods[name][key]["mean"]
 
-    def family(kind: str, key: str) -> dict[str, list[charts.Point]]:
+    def family(kind: str) -> dict[str, list[charts.Point]]:
         names = [curve for curve, (method, _) in CURVES.items() if method == kind]
-        return {name.split()[-1]: [place(point, key) for point in ("identity", *FRONTIER[name])] for name in names}
+        return {name.split()[-1]: [place("identity"), *map(place, FRONTIER[name])] for name in names}
 
-    dial = {name: "Hue-Net" if c is None else f"{c:g}" for name, c in settings(methods).items()}
-    drawn = [
-        charts.scatter(
-            {label: place(name, key) for name, label in dial.items()},
-            {title: family(kind, key) for kind, title in FAMILIES.items()},
-            {label: place(name, key) for name, label in SPOTS.items() if name in methods},
-            FIGURE_NAMES["palette"],
-            FIGURE_NAMES[key],
-        )
-        for key in (*REAL, *KEPT)
-        if key in methods["huenet"]
-    ]
-    return {"rows": tables.frontier(evidence.results), "charts": drawn, "rule": tables.RULE, "settings": len(dial)}
+    return charts.Scene(
+        {"Hue-Net" if c is None else f"{c:g}": place(name) for name, c in settings(methods).items()},
+        {title: family(kind) for kind, title in FAMILIES.items()},
+        {label: place(name) for name, label in SPOTS.items() if name in methods},
+        FIGURE_NAMES["palette"],
+        FIGURE_NAMES[key],
+        "Hue-Net, by closeness",
+    )
 
 
 def baselines(evidence: Evidence) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from matplotlib.textpath import TextPath
 from PIL import Image
 
 from huenet.color import rgb_to_hsv
-from huenet.report.charts import histograms, lines, scatter
+from huenet.report.charts import Scene, histograms, lines, scatter
 
 OWN = {"own": (0.1, 0.2)}
 SPOTS = {"<other>": (0.2, 0.1)}
@@ -77,7 +77,7 @@ def test_lines_without_anything_to_show_are_drawn(curves):
 
 
 def test_a_scatter_has_its_points_where_they_belong():
-    drawn = scatter(OWN, {"known": CURVES}, SPOTS, "x", "y")
+    drawn = scatter(Scene(OWN, {"known": CURVES}, SPOTS, "x", "y"))
     places, inks = discs(drawn)
     own, eight, other = places
     assert inks == ["a", "c", "soft"]
@@ -86,15 +86,17 @@ def test_a_scatter_has_its_points_where_they_belong():
     assert other[0] - own[0] == pytest.approx((eight[0] - own[0]) / 2, abs=0.01)
     assert any(way[:, 0] == pytest.approx([own[0], eight[0]]) for way in stroke(drawn, "c"))
     assert [name for name, _ in names(drawn)] == ["own", "8", "&lt;other&gt;"]
-    dial = scatter({"0": (0.1, 0.2), "1": (0.2, 0.1)}, {"known": CURVES}, {}, "x", "y")
+    dial = scatter(Scene({"0": (0.1, 0.2), "1": (0.2, 0.1)}, {"known": CURVES}, {}, "x", "y"))
     zero, one, _ = discs(dial)[0]
     assert any(way[:, 0] == pytest.approx([zero[0], one[0]]) for way in stroke(dial, "a"))
+    assert [name for name, _ in names(drawn, 9)] == ["known"]
+    assert [name for name, _ in names(dial, 9)] == ["own", "known"]
 
 
 def test_points_in_one_place_are_drawn():
     same = (0.0, 0.0)
-    assert len(discs(scatter({"own": same}, {"known": {"8": [same, same]}}, {"other": same}, "x", "y"))[0]) == 3
-    assert len(discs(scatter({"own": same}, {}, {"other": same}, "x", "y"))[0]) == 2
+    assert len(discs(scatter(Scene({"own": same}, {"known": {"8": [same, same]}}, {"other": same}, "x", "y")))[0]) == 3
+    assert len(discs(scatter(Scene({"own": same}, {}, {"other": same}, "x", "y")))[0]) == 2
 
 
 # what an evaluation found: nothing undone by the network, by descent and by the closest of the transports
@@ -115,7 +117,7 @@ def test_names_in_a_scatter_are_in_the_picture_and_apart(seed):
         places = np.random.default_rng(seed).random((3, 2)) * (0.008, 1)
         spots = {name: tuple(place) for name, place in zip(spots, places, strict=True)}
     families = {title: {name: [(0.0075, 1.0), end] for name, end in family.items()} for title, family in ends.items()}
-    drawn = scatter(own, families, spots, "x", "y")
+    drawn = scatter(Scene(own, families, spots, "x", "y"))
     width, height = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', drawn).groups())
     found = names(drawn)
     assert len(found) == 15
@@ -134,7 +136,7 @@ def test_names_in_a_scatter_are_in_the_picture_and_apart(seed):
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: scatter(OWN, {"known": CURVES}, SPOTS, "x", "y"),
+        lambda: scatter(Scene(OWN, {"known": CURVES}, SPOTS, "x", "y")),
         lambda: lines({str(i): [(0, 1.0), (1, 2.0)] for i in range(4)}, "a & b"),
         lambda: histograms([np.full(90, 1 / 90)] * 3, "a & b"),
     ],
