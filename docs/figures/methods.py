@@ -7,9 +7,9 @@ from _pictures import square, values
 import huenet
 
 PAIRS = (("coffee", "rocket"), ("chelsea", "retina"))
-METHODS = ("reinhard", "transport", "optimize", "huenet")
+METHODS = ("reinhard", "transport", "relaxed", "optimize", "huenet")
 
-figure, axes = plt.subplots(len(PAIRS), 6, figsize=(11, 4.4), layout="constrained")
+figure, axes = plt.subplots(len(PAIRS), 2 + len(METHODS), figsize=(12.8, 4.4), layout="constrained")
 for row, names in zip(axes, PAIRS, strict=True):
     source, target = map(square, names)
     shown = {"source": source, "target": target}
