@@ -21,7 +21,27 @@ def namespace(array: jax.Array) -> Any:
 
 
 def apply(call: Call, *arrays: jax.Array) -> jax.Array:
-    return _primitive.bind(*arrays, call=call)
+    return _primitive.bind(*_alike(*arrays), call=call)
+
+
+def _alike(*arrays: jax.Array) -> list[jax.Array]:
+    """Arrays inside `jax.shard_map`, where each is known to be alike on all devices of a mesh's axis or not: with every
+    axis along which one of them is not. (The way back of this is a sum over the devices.)"""
+    own = [_varying(a) for a in arrays]
+    every = frozenset().union(*own)
+    return [a if v == every else _pvary(a, tuple(every - v)) for a, v in zip(arrays, own, strict=True)]
+
+
+def _varying(array: Any) -> frozenset[Any]:
+    if not hasattr(jax, "typeof"):  # before `shard_map` had types
+        return frozenset()
+    kind = array if isinstance(array, jax.core.ShapedArray) else jax.typeof(array)
+    return kind.mat.varying if hasattr(kind, "mat") else getattr(kind, "vma", frozenset())
+
+
+def _pvary(array: jax.Array, axes: tuple[Any, ...]) -> jax.Array:
+    pcast = getattr(jax.lax, "pcast", None)
+    return pcast(array, axes, to="varying") if pcast else getattr(jax.lax, "pvary")(array, axes)  # noqa: B009 - older
 
 
 _primitive = Primitive("diffhist")
@@ -29,14 +49,30 @@ _program = jax.jit(lambda *arrays, call: call.evaluate(*arrays), static_argnames
 
 
 def _abstract(*arrays: Any, call: Call) -> Any:
-    output = _program.eval_shape(*arrays, call=call)
-    return jax.core.ShapedArray(output.shape, output.dtype)
+    output = _program.eval_shape(*_plain(arrays), call=call)
+    found = jax.core.ShapedArray(output.shape, output.dtype)
+    if not _varying(arrays[0]):
+        return found
+    spec = jax.sharding.PartitionSpec(*(None,) * len(output.shape))
+    sharding = jax.sharding.NamedSharding(arrays[0].sharding.mesh, spec)
+    name = "manual_axis_type" if hasattr(found, "mat") else "vma"
+    return found.update(sharding=sharding, **{name: getattr(arrays[0], name)})
+
+
+def _plain(kinds: Any) -> list[jax.core.ShapedArray]:
+    """As if each device was alone, as the program is."""
+    return [jax.core.ShapedArray(k.shape, k.dtype) for k in kinds]
+
+
+def _lowered(context: Any, *arrays: Any, call: Call) -> Any:
+    return _lower(context.replace(avals_in=_plain(context.avals_in)), *arrays, call=call)
 
 
 def _tangent(arrays: Any, tangents: Any, *, call: Call) -> tuple[jax.Array, jax.Array]:
     arrays = [jax.numpy.asarray(a) for a in arrays]  # constants may be NumPy's
     output = apply(call, *arrays)
-    return output, call.push([None if type(t) is ad.Zero else t for t in tangents], output, arrays)
+    pushed = call.push([None if type(t) is ad.Zero else t for t in tangents], output, arrays)
+    return output, _alike(pushed, output)[0]
 
 
 def _transposed(cotangent: Any, *arrays: Any, call: Call) -> list[Any]:
@@ -47,7 +83,7 @@ def _transposed(cotangent: Any, *arrays: Any, call: Call) -> list[Any]:
         for a, n in zip(arrays, linear, strict=True)
     ]
     pulled = call.pull(cotangent, None, known, linear)
-    return [p if n else None for p, n in zip(pulled, linear, strict=True)]
+    return [_alike(p, cotangent)[0] if n and p is not None else None for p, n in zip(pulled, linear, strict=True)]
 
 
 def _mapped(arrays: Any, axes: Any, *, call: Call) -> tuple[jax.Array, int]:
@@ -65,4 +101,5 @@ _primitive.def_abstract_eval(_abstract)
 ad.primitive_jvps[_primitive] = _tangent
 ad.primitive_transposes[_primitive] = _transposed
 batching.primitive_batchers[_primitive] = _mapped
-mlir.register_lowering(_primitive, mlir.lower_fun(_program, multiple_results=False))
+_lower = mlir.lower_fun(_program, multiple_results=False)
+mlir.register_lowering(_primitive, _lowered)

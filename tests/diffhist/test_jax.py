@@ -1,5 +1,9 @@
 """What JAX does with the primitives: jit, grad, vmap, and all of them together."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import reference
@@ -202,3 +206,60 @@ def test_export_with_sizes_that_are_not_known(dimensions, rng):
         x = rng.random(sizes[-len(shape) :])
         (want,) = gradients(np, loss, 1.0, x)
         assert_allclose(exported.call(jnp.asarray(x)), want, rtol=1e-9, atol=1e-12)
+
+
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import PartitionSpec as P
+from diffhist import joint_histogram, mi_distance, soft_histogram, squared_emd
+import diffhist._evaluation.kernel as kernel
+
+kernel.CHUNK = 700  # several parts
+jax.config.update("jax_enable_x64", True)
+mesh = jax.sharding.Mesh(np.array(jax.devices()), ("i",))
+rng = np.random.default_rng(0)
+x, reference, w = (jnp.asarray(rng.random(s)) for s in ((4, 301), (1, 301), (4, 301)))
+
+def each(x, reference):
+    return squared_emd(soft_histogram(x, 6), soft_histogram(reference, 6))
+
+def pairs(x, reference):
+    return mi_distance(joint_histogram(x, reference + 0 * x, 6, boundary="circular"))
+
+def weighted(x, w):
+    return soft_histogram(x, 6, weights=w)[..., 1]
+
+def whole(x, reference, total=lambda h: jax.lax.psum(h, "i")):
+    h = total(soft_histogram(x, 6, axis=(0, 1), normalize=False))
+    return squared_emd(h, soft_histogram(reference, 6, axis=(0, 1)))
+
+rows = P("i")
+for fun, arrays, specs, out, alone in [
+    (each, (x, reference), (rows, P()), rows, each),
+    (pairs, (x, reference), (rows, P()), rows, pairs),
+    (weighted, (x[:2], w), (P(), rows), rows, lambda x, w: weighted(jnp.concatenate([x, x]), w)),
+    (whole, (x, reference), (rows, P()), P(), lambda *a: whole(*a, total=lambda h: h)),
+]:
+    sharded = jax.shard_map(fun, mesh=mesh, in_specs=specs, out_specs=out)
+    want = jax.grad(lambda *a: alone(*a).sum(), argnums=(0, 1))(*arrays)
+    found = jax.jit(jax.grad(lambda *a: sharded(*a).sum(), argnums=(0, 1)))(*arrays)
+    for f, t in zip(found, want, strict=True):
+        np.testing.assert_allclose(f, t, rtol=1e-9, atol=1e-12 * float(abs(t).max()), err_msg=fun.__name__)
+    slope = jax.jit(lambda *a: jax.jvp(lambda *a: sharded(*a).sum(), a, a)[1])(*arrays)
+    np.testing.assert_allclose(slope, sum((a * t).sum() for a, t in zip(arrays, want)), rtol=1e-9)
+
+curvature = jax.jit(jax.grad(lambda r: (jax.grad(lambda r: jax.shard_map(
+    each, mesh=mesh, in_specs=(rows, P()), out_specs=rows)(x, r).sum())(r) ** 2).sum()))(reference)
+want = jax.grad(lambda r: (jax.grad(lambda r: each(x, r).sum())(r) ** 2).sum())(reference)
+np.testing.assert_allclose(curvature, want, rtol=1e-8, atol=1e-11 * float(abs(want).max()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(jax, "typeof"), reason="shard_map does not check what varies")
+def test_shard_map_with_a_replicated_input():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    ran = subprocess.run(
+        [sys.executable, "-c", SHARDED], env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
