@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from diffhist._array import UNKNOWN, Array, accumulator_dtype, device, in_parts, scatter_add, take
+from diffhist._evaluation import compiled
 from diffhist._evaluation.band import Band
 from diffhist._evaluation.dense import gather_dense, spread_dense
 from diffhist._evaluation.kernel import Axis, chunk
@@ -24,8 +25,9 @@ LANES = 2  # parts of a single sample that are summed side by side, and then tog
 def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[Sequence[int]]) -> list[Any] | None:
     """How to evaluate each axis, by bands or by splines, whatever is cheapest; None for the dense way.
 
-    The costs are nanoseconds a pixel, as measured with torch and NumPy on a CPU.
+    The costs are nanoseconds a pixel, as measured with torch, NumPy and Numba on a CPU.
     """
+    fast = compiled.serves(x)
     N, plane = x.shape[-1], len(axes) == 2
     N = N if isinstance(N, int) else UNKNOWN
     bins = [a.bins for a in axes]
@@ -37,8 +39,12 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
                 kind.append(Spline(xp, a, dtype, plane=plane, last=kind is kinds[-1]))
     for ways in map(list, itertools.product(*kinds)):
         size = math.prod([w.size for w in ways])
-        each = math.prod([w.taps for w in ways]) * 1.2 + (2.0 * ways[-1].taps if plane else 0.0)
-        each += (1.2 if plane else 3.0) * size / max(1, N)
+        if fast and (width := compiled.width(ways)):
+            each = 10.0 + ways[0].taps * width * 0.15 if plane else 8.0
+            each += (1.0 if isinstance(ways[-1], Band) else 5.0) * size / max(1, N)
+        else:
+            each = math.prod([w.taps for w in ways]) * 1.2 + (2.0 * ways[-1].taps if plane else 0.0)
+            each += (1.2 if plane else 3.0) * size / max(1, N)
         fits = size <= TABLE and all(w.reach <= 2 * w.axis.bins for w in ways)
         usable = all(isinstance(w, Band) for w in ways) or fits
         if usable and each < cost:
@@ -83,6 +89,22 @@ def _rows(ways: Any, x: Array) -> int:
 
 
 def spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: Any) -> Array:
+    if plan := compiled.plan(ways, orders, pixels[0], dtype):
+        table = xp.asarray(compiled.spread(plan, pixels, weights, dtype))
+    else:
+        table = _table(xp, pixels, weights, ways, orders, dtype)
+    if len(ways) == 1:
+        h = ways[0].collect(table, orders[0])
+    else:
+        grid = xp.reshape(table, (table.shape[0], ways[0].size, ways[1].size))
+        strips = chunk(8 * ways[1].size)
+        _, (h,) = in_parts(lambda _, strip: (None, (ways[1].collect(strip, orders[1]),)), None, [grid], strips, 1)
+        h = xp.matrix_transpose(ways[0].collect(xp.matrix_transpose(h), orders[0]))
+    return h + 0.0 * xp.sum(h, axis=tuple(range(1, h.ndim)), keepdims=True)  # one NaN makes the sample NaN
+
+
+def _table(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: Any) -> Array:
+    """The pixels' taps added up: (B, N) -> (B, size)."""
     B, N = pixels[0].shape
     exact = accumulator_dtype(xp, pixels[0])
     if B == 1 and N % LANES == 0 and LANES * math.prod([w.size for w in ways]) <= TABLE:  # a row each to the threads
@@ -108,16 +130,7 @@ def spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtyp
         return table, ()
 
     table, _ = in_parts(step, table, [*pixels, weights], chunk(_work(rows, ways)), 1)
-    if rows > B:
-        table = xp.sum(table, axis=0, keepdims=True)
-    if len(ways) == 1:
-        h = ways[0].collect(table, orders[0])
-    else:
-        grid = xp.reshape(table, (B, ways[0].size, ways[1].size))
-        strips = chunk(8 * ways[1].size)
-        _, (h,) = in_parts(lambda _, strip: (None, (ways[1].collect(strip, orders[1]),)), None, [grid], strips, 1)
-        h = xp.matrix_transpose(ways[0].collect(xp.matrix_transpose(h), orders[0]))
-    return h + 0.0 * xp.sum(h, axis=tuple(range(1, h.ndim)), keepdims=True)  # one NaN makes the sample NaN
+    return xp.sum(table, axis=0, keepdims=True) if rows > B else table
 
 
 def _work(rows: int, ways: Any) -> int:
@@ -155,6 +168,9 @@ def gather(
 
 def gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: Any) -> tuple[Array, ...]:
     tables = [_expanded(xp, h, ways, o) for o in orders]
+    plans = [p for o in orders if (p := compiled.plan(ways, o, pixels[0], dtype))]
+    if len(plans) == len(orders):
+        return tuple(xp.asarray(compiled.gather(p, t, pixels, dtype)) for p, t in zip(plans, tables, strict=True))
     stride = 1 if len(ways) == 1 else ways[1].size
 
     def step(_: None, *cut: Array) -> tuple[None, tuple[Array, ...]]:

@@ -1,0 +1,207 @@
+"""Taps added to tables, and tables seen at pixels, on a CPU by way of Numba: what takes most of the time in `evaluate`.
+
+All that the compiled loops know of a kernel or a spline is polynomials: the taps that `locate` gives a pixel by where
+in its cell it is, fitted in pieces until they agree to rounding. A pixel then costs two rows of polynomials, and a
+vector of the table for each tap of the first axis. Sums are float64, as in array code; pixels are met row by row of the
+table, which keeps what they meet in cache.
+"""
+
+import functools
+import itertools
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import array_api_compat.numpy
+import numpy as np
+
+from diffhist._array import Array, is_torch
+from diffhist._evaluation.band import Band
+from diffhist._evaluation.kernel import Axis
+
+COMPILED = True  # False turns the kernels off, as NUMBA_DISABLE_JIT does
+LEAST = 1 << 12  # pixels: for fewer, loading Numba takes longer than it can save
+PART = 1 << 13  # pixels that are worth a thread
+LANES = (4, 8, 16, 32)  # widths of the rows; kernels of more taps are left to array code
+MOST_PIECES = 512  # that a cell is cut into
+PLANES = {32: 4, 64: 9}  # coefficients of a polynomial, by bits of the dtype
+ROUNDING = {32: 2e-7, 64: 2e-14}  # of the largest tap
+
+
+class Plan(NamedTuple):
+    """How pixels meet a table: the arguments that both kernels end with."""
+
+    size: int
+    stride: int
+    across: Any  # `compiled_kernels.Line` of the first axis
+    along: Any  # and of the last
+    of_x: np.ndarray | None  # polynomials (pieces, planes, lanes); None where there is but one axis
+    of_y: np.ndarray
+    planes: tuple[int, ...]
+    lanes: tuple[int, ...]
+
+
+def serves(x: Array) -> bool:
+    """Whether pixels are for Numba: many, on a CPU, of NumPy or torch."""
+    here = x.device.type == "cpu" if is_torch(x) else isinstance(x, np.ndarray)
+    return COMPILED and here and math.prod(x.shape) >= LEAST and _works()
+
+
+def width(ways: Sequence[Any]) -> int:
+    """Elements of the rows that pixels are spread in; 0 where there are none so wide."""
+    return next((n for n in LANES if n >= max(w.taps for w in ways)), 0) if len(ways) <= 2 else 0
+
+
+def plan(ways: Sequence[Any], orders: Sequence[int], x: Array, dtype: Any) -> Plan | None:
+    """How these pixels are evaluated here; None where they are left to array code."""
+    if not (serves(x) and width(ways)):
+        return None
+    kinds = tuple((type(w), tuple((vars(w) | {"xp": array_api_compat.numpy}).items())) for w in ways)
+    return _plan(kinds, tuple(orders), ways[0].xp.finfo(dtype).bits)
+
+
+@functools.cache
+def _works() -> bool:
+    """Whether Numba is installed, wanted, and compiles what it should."""
+    try:
+        import numba
+
+        if getattr(numba.config, "DISABLE_JIT"):  # noqa: B009 - unknown to type checkers
+            return False
+        _check()
+    except ImportError:
+        return False
+    except Exception as error:  # a compiler that these kernels do not get along with
+        warnings.warn(f"diffhist uses array code, what Numba compiles for it fails here: {error}", stacklevel=2)
+        return False
+    return True
+
+
+def _check() -> None:
+    """Compile the kernels for float32, and hold them against each other: adjoints, that lose no mass."""
+    x, h = np.linspace(0.0, 1.0, 50, dtype=np.float32)[None], np.linspace(0.0, 1.0, 144, dtype=np.float32)[None]
+    band = Band(array_api_compat.numpy, Axis(10, 0.0, 0.1, 0.05, "reflect"), np.float32)
+    both = _plan(((Band, tuple(vars(band).items())),) * 2, (0, 0), 32)
+    assert both is not None
+    table = spread(both, (x, x**2), None, np.float32)
+    (seen,) = gather(both, h, (x, x**2), np.float32)
+    np.testing.assert_allclose([table.sum(), (table * h).sum()], [50.0, seen.sum()], rtol=1e-5)
+
+
+def _kernels() -> Any:
+    from diffhist._evaluation import compiled_kernels
+
+    return compiled_kernels
+
+
+@functools.lru_cache(maxsize=64)
+def _plan(kinds: Any, orders: tuple[int, ...], bits: int) -> Plan | None:
+    ways = [_made(*kind) for kind in kinds]
+    lanes = width(ways)
+    lines: list[Any]
+    polynomials: list[Any]
+    lines, polynomials = [_kernels().Line(0.0, 0.0, 1.0, 0.0, 0, 0, 1, 1, 1.0, 1.0)], [None]  # one row, for one axis
+    for (kind, settings), o in zip(kinds, orders, strict=True):
+        way = _made(kind, settings)
+        axis, M = way.axis, getattr(way, "fineness", 1)
+        found = _fit(kind, tuple((vars(way) | {"axis": axis._replace(low=0.0, step=1.0)}).items()), o, lanes, bits)
+        if found is None:
+            return None
+        first, coefficients = found
+        boundary = ("open", "circular", "reflect").index(axis.boundary)
+        scale = axis.step**-o if isinstance(way, Band) else 1.0
+        cells, margin, turn = float(axis.bins * M), (way.reach + 0.5) * M, -1.0 if o % 2 else 1.0
+        numbers = axis.low, M / axis.step, cells, margin, boundary, first, way.taps, len(coefficients), scale, turn
+        lines.append(_kernels().Line(*numbers))
+        polynomials.append(coefficients)
+    size = math.prod(w.size for w in ways)
+    constants = (0,) * PLANES[bits], (0,) * lanes
+    return Plan(size, ways[-1].size, lines[-2], lines[-1], polynomials[-2], polynomials[-1], *constants)
+
+
+def _made(kind: type, settings: Any) -> Any:
+    way: Any = object.__new__(kind)
+    vars(way).update(settings)
+    return way
+
+
+@functools.lru_cache(maxsize=64)
+def _fit(kind: Any, settings: Any, order: int, lanes: int, bits: int) -> tuple[int, np.ndarray] | None:
+    """What `locate` gives in the range's first cell: the first index, and the taps as polynomials (pieces, planes,
+    lanes); None where it takes too many of them."""
+    way, planes = _made(kind, settings), PLANES[bits]
+    M = getattr(way, "fineness", 1)
+    nodes = 0.5 - 0.5 * np.cos(np.pi * (np.arange(planes) + 0.5) / planes)
+    points = np.concatenate([nodes, 0.5 * (nodes[1:] + nodes[:-1])])
+    pieces = 8
+    while pieces * M * way.axis.width < 6:  # fewer hardly ever do
+        pieces *= 2
+    while pieces <= MOST_PIECES:
+        t = (np.arange(pieces)[:, None] + points) / pieces
+        first, taps = way.locate(t.reshape(1, -1) / M, {order})
+        each = np.stack([np.broadcast_to(tap, (1, t.size)) for tap in taps[order]], axis=-1).reshape(*t.shape, -1)
+        coefficients = np.linalg.solve(np.vander(nodes), each[:, :planes])
+        error = np.abs(np.vander(points[planes:], planes) @ coefficients - each[:, planes:]).max()
+        if error <= ROUNDING[bits] * np.abs(each).max():
+            return int(first[0, 0]), np.pad(coefficients, ((0, 0), (0, 0), (0, lanes - way.taps)))
+        pieces *= 2
+    return None
+
+
+def spread(plan: Plan, pixels: Sequence[Array], weights: Array | None, dtype: Any) -> np.ndarray:
+    """Tables (B, size) of float64, of pixels (B, N)."""
+    B, N = pixels[0].shape
+    threads = _threads(pixels[0])
+    parts = max(1, min(threads // B, N // PART))
+    tables = np.zeros(B * parts * plan.size + len(plan.lanes))
+    columns = *_pair(pixels, dtype), None if weights is None else _plain(weights, dtype)
+    _shared(threads, B * parts, lambda *some: _kernels().spread(tables, *columns, *plan, parts, *some))
+    each = tables[: B * parts * plan.size].reshape(B, parts, plan.size)
+    return each[:, 0] if parts == 1 else each.sum(1)
+
+
+def gather(plan: Plan, table: Array, pixels: Sequence[Array], dtype: Any) -> np.ndarray:
+    """Tables (B, size), seen at pixels (B, N)."""
+    h, (x, y) = _plain(table, dtype), _pair(pixels, dtype)
+    padded = np.concatenate([h.ravel(), np.zeros(len(plan.lanes), h.dtype)])
+    seen = np.empty(y.shape, h.dtype)
+    of = {name: c.astype(h.dtype) for name in ("of_x", "of_y") if (c := getattr(plan, name)) is not None}
+    own = plan._replace(**of)
+    _shared(_threads(pixels[0]), y.size, lambda *some: _kernels().gather(padded, seen, x, y, *own, *some))
+    return seen
+
+
+def _plain(a: Array, dtype: Any) -> np.ndarray:
+    """Of NumPy, contiguous, and writable, for which Numba would else compile once more."""
+    a = a.detach().to(dtype).numpy() if is_torch(a) else a.astype(np.dtype(dtype).newbyteorder("="), copy=False)
+    return np.require(a, requirements=["C", "W"])
+
+
+def _pair(pixels: Sequence[Array], dtype: Any) -> tuple[Any, np.ndarray]:
+    """The first coordinate, None where there is but one, and the last."""
+    *lead, last = (_plain(c, dtype) for c in pixels)
+    return (lead[0] if lead else None), last
+
+
+def _threads(x: Array) -> int:
+    return sys.modules["torch"].get_num_threads() if is_torch(x) else sys.modules["numba"].config.NUMBA_NUM_THREADS
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Threads of this process: those of its parent are not there after a fork."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="diffhist")
+
+
+def _shared(threads: int, jobs: int, run: Callable[[int, int], None]) -> None:
+    """``run(start, stop)`` for all jobs, by several threads: Numba's own are not for several callers, nor for forks."""
+    number = max(1, min(threads, jobs))
+    cuts = [jobs * n // number for n in range(number + 1)]
+    others = [_pool(os.getpid()).submit(run, *part) for part in itertools.pairwise(cuts[1:])]
+    run(*cuts[:2])
+    for other in others:
+        other.result()
