@@ -132,12 +132,12 @@ def _made(kind: type, settings: Any) -> Any:
 @functools.lru_cache(maxsize=64)
 def _fit(kind: Any, settings: Any, order: int, lanes: int, bits: int) -> tuple[int, np.ndarray] | None:
     """What `locate` gives in the range's first cell: the first index, and the taps as polynomials (pieces, planes,
-    lanes); None where it takes too many of them."""
+    lanes); None where none fit."""
     way, planes = _made(kind, settings), PLANES[bits]
     M = getattr(way, "fineness", 1)
     nodes = 0.5 - 0.5 * np.cos(np.pi * (np.arange(planes) + 0.5) / planes)
     points = np.concatenate([nodes, 0.5 * (nodes[1:] + nodes[:-1])])
-    pieces = 8
+    pieces, before = 8, math.inf
     while pieces * M * way.axis.width < 6:  # fewer hardly ever do
         pieces *= 2
     while pieces <= MOST_PIECES:
@@ -148,7 +148,9 @@ def _fit(kind: Any, settings: Any, order: int, lanes: int, bits: int) -> tuple[i
         error = np.abs(np.vander(points[planes:], planes) @ coefficients - each[:, planes:]).max()
         if error <= ROUNDING[bits] * np.abs(each).max():
             return int(first[0, 0]), np.pad(coefficients, ((0, 0), (0, 0), (0, lanes - way.taps)))
-        pieces *= 2
+        if error > before / 4:
+            return None  # a kink; what is smooth comes out 16 times better
+        pieces, before = 2 * pieces, error
     return None
 
 
