@@ -1,7 +1,6 @@
 """Soft histograms, one- and two-dimensional, and their gradient rules (Eq. 4 and 23)."""
 
 import builtins
-import functools
 import math
 import operator
 from typing import Any
@@ -10,13 +9,12 @@ from diffhist._array import (
     Array,
     check_arrays,
     compute_dtype,
-    divide_or_zero,
-    exact_sums,
     namespace,
     sample_axes,
 )
-from diffhist._backends.primitive import differentiable
-from diffhist._evaluation import KERNELS, Axis, gather, spread
+from diffhist._evaluation import KERNELS, Axis
+from diffhist._registry import is_array, name_of
+from diffhist._steps import arrange, share, spread
 
 __all__ = ["joint_histogram", "soft_histogram"]
 
@@ -120,36 +118,38 @@ def joint_histogram(
     x: Array,
     y: Array,
     /,
-    bins: int | tuple[int, int] = 256,
-    range: tuple[Any, Any] = (0.0, 1.0),
-    *,
-    bandwidth: float | tuple[float | None, float | None] | None = None,
-    kernel: str | tuple[str, str] = "logistic",
-    boundary: str | tuple[str, str] = "open",
+    *more: Any,
+    bins: int | tuple[int, ...] = 256,
+    range: tuple[Any, ...] = (0.0, 1.0),
+    bandwidth: float | tuple[float | None, ...] | None = None,
+    kernel: str | tuple[str, ...] = "logistic",
+    boundary: str | tuple[str, ...] = "open",
     weights: Array | None = None,
     axis: int | tuple[int, ...] = -1,
     normalize: bool = True,
 ) -> Array:
-    r"""Differentiable joint histogram of two images of one shape.
+    r"""Differentiable joint histogram of two variables or more.
 
-    .. math:: J(k, l) = \frac{1}{\sum_i w_i} \sum_i w_i\, \Pi_k(x_i)\, \Pi_l(y_i)
+    .. math:: J(k, l, \dots) = \frac{1}{\sum_i w_i} \sum_i w_i\, \Pi_k(x_i)\, \Pi_l(y_i) \cdots
 
     with the kernel masses :math:`\Pi_k` of Eq. 6, as in `soft_histogram`.
 
     Parameters
     ----------
-    x, y : array, shape (..., N)
-        Values of the two images, pixel by pixel; they broadcast to one shape.
+    x, y, *more : array, shape (..., N)
+        Values of the variables, pixel by pixel; they broadcast to one shape. After them, ``bins`` and ``range`` may
+        stand without their names.
     bins, range, bandwidth, kernel, boundary
-        As in `soft_histogram`; each may be a pair, for ``x`` and for ``y``.
+        As in `soft_histogram`; each may be a tuple, with one for each variable.
     weights, axis, normalize
         As in `soft_histogram`.
 
     Returns
     -------
-    array, shape (..., Kx, Ky)
-        Masses; ``x`` runs along the first of the two axes. Under circular and reflecting boundaries the sums over an
-        axis are the histograms of the other image.
+    array, shape (..., Kx, Ky, ...)
+        Masses; ``x`` runs along the first of these axes. Under circular and reflecting boundaries the sums over an axis
+        are the histograms of the other variables. Time and memory grow with the number of pixels times that of the
+        cells which a pixel meets, and with the table.
 
     Raises
     ------
@@ -168,20 +168,33 @@ def joint_histogram(
     >>> diffhist.joint_histogram(x, y, bins=2).round(2)
     array([[0.11, 0.17],
            [0.17, 0.11]])
+
+    A histogram of colours:
+
+    >>> red, green, blue = np.random.default_rng(0).random((3, 500))
+    >>> table = diffhist.joint_histogram(red, green, blue, bins=32, kernel="linear", boundary="reflect")
+    >>> table.shape, round(float(table.sum()), 6)
+    ((32, 32, 32), 1.0)
     """
+    others = [a for a in more if is_array(a) and a.shape]
+    images, unnamed = (x, y, *others), more[len(others) :]
+    if len(unnamed) > 2 or any(a is not b for a, b in zip(more, others, strict=False)):
+        raise TypeError(f"expected arrays, then `bins` and `range`, got {', '.join(name_of(a) for a in (x, y, *more))}")
+    bins = unnamed[0] if unnamed else bins
+    range = unnamed[1] if unnamed[1:] else range
     nested = isinstance(range, (tuple, list)) and any(isinstance(r, (tuple, list)) for r in range)
-    ranges = _pair("range", range) if nested else (range, range)
-    named = {"bins": bins, "bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
-    bins, *rest = (_pair(name, value) for name, value in named.items())
-    grids = tuple(_axis(f" (of {name})", *options) for name, *options in zip("xy", bins, ranges, *rest, strict=True))
-    return _histogram((x, y), grids, weights, axis, normalize)
+    options: dict[str, Any] = {"bins": bins, "range": range if nested else (range,) * len(images)}
+    options |= {"bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
+    each = zip(*(_for_each(name, value, len(images)) for name, value in options.items()), strict=True)
+    grids = tuple([_axis(f" (of {_name(n)})", *one) for n, one in enumerate(each)])
+    return _histogram(images, grids, weights, axis, normalize)
 
 
-def _pair(name: str, value: Any) -> tuple[Any, Any]:
+def _for_each(name: str, value: Any, variables: int) -> tuple[Any, ...]:
     if not isinstance(value, (tuple, list)):
-        return value, value
-    if len(value) != 2:
-        raise ValueError(f"`{name}` must be one value or a pair, for x and for y, got {value!r}")
+        return (value,) * variables
+    if len(value) != variables:
+        raise ValueError(f"`{name}` must be one value or one for each of {variables} variables, got {value!r}")
     return tuple(value)
 
 
@@ -215,23 +228,24 @@ def _axis(of: str, bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary:
 
 
 def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any, axis: Any, normalize: bool) -> Array:
-    x, *rest, w = samples(*images, weights, axis=axis)
-    xp = namespace(*images)
-    sums = _spread(x, *rest or (None,), w, axes=grids, orders=((0,) * len(grids),))
+    *pixels, w = samples(*images, weights, axis=axis, names=(*map(_name, builtins.range(len(images))), "weights"))
+    sums = spread(*pixels, w, axes=grids, orders=((0,) * len(grids),))
     if not normalize:
         return sums
-    return _share(sums, w, rank=len(grids), count=x.shape[-1], dtype=xp.result_type(*(i.dtype for i in images)))
+    dtype = namespace(*images).result_type(*(i.dtype for i in images))
+    return share(sums, w, rank=len(grids), count=pixels[0].shape[-1], dtype=dtype)
 
 
-def samples(*arrays: Any, axis: Any, names: tuple[str, ...] = ("x", "y", "weights")) -> list[Any]:
+def _name(n: int) -> str:
+    return "xyz"[n] if n < 3 else f"variable {n}"
+
+
+def samples(*arrays: Any, axis: Any, names: tuple[str, ...] = ("x", "weights")) -> list[Any]:
     """Images and, last, their weights (or None), checked and broadcast, with their sample axes as one: (..., N)."""
     *images, weights = arrays
-    xp = check_arrays(dict(zip(names, images, strict=False)), weights, names[-1])
-    pixels = tuple(images[0].shape)
-    if any(tuple(i.shape) != pixels for i in images):
-        raise ValueError(
-            f"`x` and `y` must have the same shape, got {' and '.join(str(tuple(i.shape)) for i in images)}"
-        )
+    named = dict(zip(names, images, strict=False))
+    xp = check_arrays(named, weights, names[-1])
+    pixels = _broadcast_shape(named)
     if weights is not None:
         own = (1,) * (len(pixels) - len(weights.shape)) + tuple(weights.shape)
         if len(own) != len(pixels) or any(w not in (1, n) for w, n in zip(own, pixels, strict=True)):
@@ -248,208 +262,21 @@ def samples(*arrays: Any, axis: Any, names: tuple[str, ...] = ("x", "y", "weight
     return [None if a is None else joined(a, pixels, axes) for a in (*images, weights)]
 
 
+def _broadcast_shape(named: dict[str, Array]) -> tuple[int, ...]:
+    shapes = [tuple(a.shape) for a in named.values()]
+    if all(s == shapes[0] for s in shapes):
+        return shapes[0]
+    rank = max(map(len, shapes))
+    columns = zip(*((1,) * (rank - len(s)) + s for s in shapes), strict=True)
+    sizes = [[n for n in column if n != 1] or [1] for column in columns]
+    if any(n != column[0] for column in sizes for n in column):
+        given = " and ".join(map(str, shapes))
+        raise ValueError(f"`{'`, `'.join(named)}` must have shapes that broadcast to one, got {given}")
+    return tuple([column[0] for column in sizes])
+
+
 def joined(a: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     """Broadcast to ``shape`` and bring the sample axes together at the end: (..., N)."""
     if tuple(a.shape) == shape and axes == (-1,):
         return a
-    return _arranged(a, rank=len(a.shape), shape=shape, axes=axes)
-
-
-@differentiable
-def _arranged(a: Array, /, *, rank: int, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
-    xp = namespace(a)
-    mapped = tuple(a.shape[: a.ndim - rank])  # axes that a transform has put in front
-    a = xp.reshape(a, (*mapped, *(1,) * (len(shape) - rank), *a.shape[a.ndim - rank :]))
-    a = xp.permute_dims(xp.broadcast_to(a, (*mapped, *shape)), _order(len(mapped), len(shape), axes))
-    return xp.reshape(a, (*a.shape[: a.ndim - len(axes)], math.prod([shape[d] for d in axes])))  # -1 wants a batch
-
-
-def _order(mapped: int, rank: int, axes: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes of an array, those of its samples last."""
-    samples = [mapped + rank + d for d in axes]
-    return (*(d for d in builtins.range(mapped + rank) if d not in samples), *samples)
-
-
-@_arranged.deflinear
-def _(g, a, /, *, rank, shape, axes):
-    xp = namespace(a)
-    batch = tuple(n for d, n in enumerate(shape) if d - len(shape) not in axes)
-    mapped = tuple(a.shape[: a.ndim - rank])
-    g = xp.reshape(g, (*mapped, *batch, *(shape[d] for d in axes)))
-    order = _order(len(mapped), len(shape), axes)
-    g = xp.permute_dims(g, tuple(order.index(d) for d in builtins.range(len(order))))
-    own = (1,) * (len(shape) - rank) + tuple(a.shape[a.ndim - rank :])
-    stretched = tuple(d - len(shape) for d, n in enumerate(own) if n != shape[d])
-    return xp.reshape(xp.sum(g, axis=stretched) if stretched else g, a.shape)
-
-
-@differentiable
-def _share(sums: Array, weights: Array | None, /, *, rank: int, count: int, dtype: Any) -> Array:
-    """Sums over pixels divided by the total weight of each sample, or by their number; zeros where there is none."""
-    xp = namespace(sums)
-    shares = (
-        sums * (1.0 / count) if weights is None else divide_or_zero(xp, sums, _total(xp, weights, rank, sums.dtype))
-    )
-    return xp.astype(shares, dtype)
-
-
-@_share.defvjp
-def _(g, out, sums, weights, /, *, rank, count, dtype, needed):
-    xp = namespace(sums)
-    g = xp.astype(g, sums.dtype)
-    if weights is None:
-        return g * (1.0 / count), None
-    each = divide_or_zero(xp, g, _total(xp, weights, rank, g.dtype))
-    if not needed[1]:
-        return each, None
-    back = xp.sum(each * xp.astype(out, g.dtype), axis=tuple(range(-rank, 0)))[..., None]
-    return each, xp.broadcast_to(-back, weights.shape)
-
-
-@_share.defjvp
-def _(tangents, out, sums, weights, /, *, rank, count, dtype):
-    xp = namespace(sums)
-    found = None
-    if tangents[0] is not None:
-        found = _share(tangents[0], weights, rank=rank, count=count, dtype=sums.dtype)
-    if weights is not None and tangents[1] is not None:
-        total, more = (_total(xp, w, rank, sums.dtype) for w in (weights, tangents[1]))
-        found = _plus(found, -divide_or_zero(xp, xp.astype(out, sums.dtype) * more, total + xp.zeros_like(sums)))
-    return found
-
-
-def _total(xp: Any, weights: Array, rank: int, dtype: Any) -> Array:
-    total = xp.astype(xp.sum(xp.astype(weights, compute_dtype(xp, weights)), axis=-1), dtype)
-    return xp.reshape(total, (*total.shape, *(1,) * rank))
-
-
-def _rows(xp: Any, a: Array, rank: int = 1) -> Array:
-    return xp.reshape(a, (-1, *a.shape[len(a.shape) - rank :]))
-
-
-@differentiable
-def _spread(x: Array, y: Array | None, weights: Array | None, /, *, axes: Any, orders: Any) -> Array:
-    """Weighted sums over pixels of the kernel's masses, or of their derivatives: (..., N) -> (..., Kx[, Ky]).
-
-    For each of ``orders``, all of which add up, the weights (..., orders N) hold N; None are ones. Linear in them.
-    """
-    xp = namespace(x)
-    dtype = compute_dtype(xp, x, y, weights)
-    pixels, _ = _counted(xp, [a for a in (x, y) if a is not None], weights, len(orders))
-    rows = [_rows(xp, p) for p in pixels]
-    w = None if weights is None else xp.reshape(weights, (rows[0].shape[0], len(orders), x.shape[-1]))
-    with exact_sums(x):
-        sums = xp.astype(spread(xp, rows, w, axes, orders, dtype), dtype)
-    return xp.reshape(sums, (*x.shape[:-1], *sums.shape[1:]))
-
-
-_spread.blind = True
-
-
-@_spread.defvjp
-def _(g, out, x, y, weights, /, *, axes, orders, needed):
-    xp = namespace(x)
-    pixels, counts = _counted(xp, [a for a in (x, y) if a is not None], weights, len(orders))
-    targets = [j for j in (0, 1) if needed[j]]
-    wanted = [raised for j in targets for raised in _raised(orders, j)] + (list(orders) if needed[2] else [])
-    seen = _gather(g, *pixels, *(None,) * (2 - len(pixels)), axes=axes, orders=tuple(wanted))
-    groups = seen.shape[-2] // len(orders)  # not -1, of which an empty batch says nothing
-    each = xp.reshape(seen, (*seen.shape[:-2], groups, len(orders), seen.shape[-1]))
-    found: list[Array | None] = [None, None, None]
-    for n, j in enumerate(targets):
-        found[j] = xp.sum(_weighted(xp, weights, each[..., n, :, :]), axis=-2)
-    if needed[2]:
-        found[2] = xp.reshape(_where(xp, counts, each[..., -1, :, :]), weights.shape)
-    return found
-
-
-@_spread.defjvp
-def _(tangents, out, x, y, weights, /, *, axes, orders):
-    """A pixel that moves is a pixel under a kernel of one more order, its weight multiplied by how far it moves."""
-    xp = namespace(x)
-    dtype = compute_dtype(xp, x, y, weights)
-    pixels, counts = _counted(xp, [a for a in (x, y) if a is not None], weights, len(orders))
-    terms, raised = [], []
-    for j, t in enumerate(tangents[:2]):
-        if t is not None:
-            moved = _joined(xp, [xp.astype(t, dtype)] * len(orders))
-            terms.append(moved if weights is None else moved * weights)
-            raised += _raised(orders, j)
-    if tangents[2] is not None:
-        more = _where(xp, counts, xp.reshape(tangents[2], (*x.shape[:-1], len(orders), x.shape[-1])))
-        terms.append(xp.reshape(xp.astype(more, dtype), weights.shape))
-        raised += orders
-    return _spread(*pixels, *(None,) * (2 - len(pixels)), _joined(xp, terms), axes=axes, orders=tuple(raised))
-
-
-def _counted(xp: Any, pixels: list[Array], weights: Array | None, orders: int) -> tuple[list[Array], Array | None]:
-    """The pixels, those without weight and without a finite value set to 0, so that no NaN comes of them; and whether
-    a pixel is none of these."""
-    if weights is None:
-        return pixels, None
-    weighed = xp.any(xp.reshape(weights, (*pixels[0].shape[:-1], orders, pixels[0].shape[-1])) != 0, axis=-2)
-    finite = [xp.isfinite(p) for p in pixels]
-    clean = [xp.where(weighed | f, p, xp.zeros_like(p)) for p, f in zip(pixels, finite, strict=True)]
-    return clean, weighed | functools.reduce(operator.and_, finite)
-
-
-def _where(xp: Any, counts: Array, a: Array) -> Array:
-    """``a`` (..., orders, N) where pixels count, and 0 elsewhere."""
-    return xp.where(xp.expand_dims(counts, axis=-2), a, xp.zeros_like(a))
-
-
-def _weighted(xp: Any, weights: Array | None, each: Array) -> Array:
-    """``each`` (..., orders, N) times the weights."""
-    return each if weights is None else each * xp.reshape(weights, each.shape)
-
-
-@differentiable
-def _gather(h: Array, x: Array, y: Array | None, /, *, axes: Any, orders: Any) -> Array:
-    """The adjoint of `_spread` in its weights: for each of ``orders``, h seen through the kernel at each pixel:
-    (..., Kx[, Ky]) -> (..., orders, N). Linear in h."""
-    xp = namespace(x)
-    pixels = [_rows(xp, a) for a in (x, y) if a is not None]
-    with exact_sums(x):
-        seen = gather(xp, _rows(xp, h, len(axes)), pixels, axes, orders, compute_dtype(xp, h, x, y))
-    return xp.stack([xp.reshape(s, x.shape) for s in seen], axis=-2)
-
-
-_gather.blind = True
-
-
-@_gather.defvjp
-def _(g, out, h, x, y, /, *, axes, orders, needed):
-    xp = namespace(x)
-    found: list[Array | None] = [None, None, None]
-    if needed[0]:
-        found[0] = _spread(x, y, xp.reshape(g, (*x.shape[:-1], g.shape[-2] * g.shape[-1])), axes=axes, orders=orders)
-    targets = [j for j in (0, 1) if needed[1 + j]]
-    if targets:
-        slopes = _gather(h, x, y, axes=axes, orders=tuple(raised for j in targets for raised in _raised(orders, j)))
-        for n, j in enumerate(targets):
-            found[1 + j] = xp.sum(g * slopes[..., n * len(orders) : (n + 1) * len(orders), :], axis=-2)
-    return found
-
-
-@_gather.defjvp
-def _(tangents, out, h, x, y, /, *, axes, orders):
-    xp = namespace(x)
-    found = None if tangents[0] is None else _gather(tangents[0], x, y, axes=axes, orders=orders)
-    for j, t in enumerate(tangents[1:]):
-        if t is not None:
-            slope = _gather(h, x, y, axes=axes, orders=tuple(_raised(orders, j)))
-            found = _plus(found, xp.expand_dims(t, axis=-2) * slope)
-    return found
-
-
-def _joined(xp: Any, terms: list[Array]) -> Array:
-    return xp.reshape(xp.stack(terms, axis=-2), (*terms[0].shape[:-1], len(terms) * terms[0].shape[-1]))
-
-
-def _plus(total: Array | None, more: Array) -> Array:
-    return more if total is None else total + more
-
-
-def _raised(orders: Any, j: int) -> list[tuple[int, ...]]:
-    """Each of the orders, one higher in the j-th coordinate."""
-    return [tuple([o + (n == j) for n, o in enumerate(order)]) for order in orders]
+    return arrange(a, rank=len(a.shape), shape=shape, axes=axes)

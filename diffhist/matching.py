@@ -18,7 +18,8 @@ from diffhist._array import (
 )
 from diffhist._backends.primitive import differentiable
 from diffhist._evaluation.kernel import Axis, coordinate, depth, edges
-from diffhist.histogram import _arranged, _axis, _gather, _order, samples, soft_histogram
+from diffhist._steps import arrange, gather, order_of_axes
+from diffhist.histogram import _axis, samples, soft_histogram
 
 __all__ = ["equalize", "match_histogram"]
 
@@ -167,7 +168,7 @@ def _grid(bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary: Any) -> 
 
 def _level(h: Array, x: Array, wanted: Array, grid: Axis) -> Array:
     """The soft running sum of h at each value; on the circle, shifted to where ``wanted`` is met by the least way."""
-    level = _flat(_gather(_middles(h), x, None, axes=(grid,), orders=((0,),)))
+    level = _flat(gather(_middles(h), x, axes=(grid,), orders=((0,),)))
     if grid.boundary != "circular":
         return level
     return level + _wound(x, axis=grid, order=0) - _offset(h, wanted)
@@ -368,7 +369,7 @@ def _placed(found: Array, /, *, shape: tuple[int, ...], axes: tuple[int, ...], g
     batch = [n for d, n in enumerate(shape) if d - len(shape) not in axes]
     mapped = found.shape[: found.ndim - 1 - len(batch)]  # axes that a transform has put in front
     values = xp.astype(found * grid.step + grid.low, dtype)
-    order = _order(len(mapped), len(shape), axes)
+    order = order_of_axes(len(mapped), len(shape), axes)
     values = xp.reshape(values, (*mapped, *batch, *(shape[d] for d in axes)))
     return xp.permute_dims(values, tuple(order.index(d) for d in builtins.range(len(order))))
 
@@ -376,7 +377,7 @@ def _placed(found: Array, /, *, shape: tuple[int, ...], axes: tuple[int, ...], g
 @_placed.defvjp
 def _(g, out, found, /, *, shape, axes, grid, dtype, needed):
     g = namespace(found).astype(g, found.dtype) * grid.step
-    return (_arranged(g, rank=len(shape), shape=shape, axes=axes),)
+    return (arrange(g, rank=len(shape), shape=shape, axes=axes),)
 
 
 @_placed.defjvp

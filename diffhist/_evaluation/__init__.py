@@ -22,7 +22,7 @@ def spread(
     orders: Sequence[Sequence[int]],
     dtype: Any,
 ) -> Array:
-    """sum_o sum_i w_oi prod_j pi_k^(o_j)(x_ji) over the orders o and the pixels of each row: (B, N) -> (B, Kx[, Ky]).
+    """sum_o sum_i w_oi prod_j pi_k^(o_j)(x_ji) over orders o and the pixels of each row: (B, N) -> (B, Kx[, Ky, ...]).
 
     The weights are (B, orders, N); None are ones.
     """
@@ -36,7 +36,7 @@ def spread(
 def gather(
     xp: Any, h: Array, coordinates: Sequence[Array], axes: Sequence[Axis], orders: Sequence[Sequence[int]], dtype: Any
 ) -> list[Array]:
-    """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
+    """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky, ...]) -> (B, N) for each of ``orders``."""
     if is_torch(coordinates[0]):
         from diffhist._evaluation import operators
 

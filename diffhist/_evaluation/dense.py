@@ -1,5 +1,7 @@
 """Evaluation with every pixel's mass in every bin: for kernels as wide as the range."""
 
+import functools
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,9 +29,9 @@ def spread_dense(xp: Any, pixels: Any, weights: Any, axes: Any, orders: Any, dty
         *columns, w = (None if c is None else xp.astype(c, dtype, copy=False) for c in cut)
         each = [masses(xp, c, a, (o,))[o] for c, a, o in zip(columns, axes, orders, strict=True)]
         last = each[-1] if w is None else each[-1] * w[:, None, :]
-        each = [xp.astype(m, exact) for m in (*each[:-1], last)]
-        more = xp.matmul(each[0], xp.matrix_transpose(each[1])) if len(axes) == 2 else xp.sum(each[0], axis=-1)
-        return total + more, ()
+        *lead, last = (xp.astype(m, exact) for m in (*each[:-1], last))
+        more = xp.matmul(_products(xp, lead), xp.matrix_transpose(last)) if lead else xp.sum(last, axis=-1)
+        return total + xp.reshape(more, shape), ()
 
     shape = (pixels[0].shape[0], *(a.bins for a in axes))
     total = xp.zeros(shape, dtype=exact, device=device(pixels[0]))
@@ -40,14 +42,26 @@ def gather_dense(xp: Any, h: Array, pixels: Any, axes: Any, orders: Any, dtype: 
     def step(_: None, *cut: Array) -> tuple[None, tuple[Array, ...]]:
         columns = [xp.astype(c, dtype, copy=False) for c in cut]
         each = [masses(xp, c, a, {o[j] for o in orders}) for j, (c, a) in enumerate(zip(columns, axes, strict=True))]
-        seen = (
-            (h[:, :, None] if len(axes) == 1 else xp.matmul(xp.matrix_transpose(h), each[0][o[0]])) * each[-1][o[-1]]
-            for o in orders
-        )
-        return None, tuple([xp.sum(s, axis=1) for s in seen])
+        results = []
+        for o in orders:
+            *lead, last = (m[n] for m, n in zip(each, o, strict=True))
+            seen = xp.matmul(rows, last)
+            results.append(xp.sum(seen * _products(xp, lead) if lead else seen, axis=1))
+        return None, tuple(results)
 
+    rows = xp.reshape(h, (h.shape[0], math.prod([a.bins for a in axes[:-1]]), axes[-1].bins))
     return in_parts(step, None, pixels, _size(xp, pixels, axes, dtype), 1)[1]
 
 
+def _products(xp: Any, masses: list[Array]) -> Array:
+    """Masses of several coordinates (B, K, n), (B, L, n), ... -> in all pairs of their bins (B, K L, n)."""
+
+    def pairs(a: Array, b: Array) -> Array:
+        return xp.reshape(a[:, :, None, :] * b[:, None, :, :], (a.shape[0], a.shape[1] * b.shape[1], a.shape[2]))
+
+    return functools.reduce(pairs, masses)
+
+
 def _size(xp: Any, pixels: Any, axes: Any, dtype: Any) -> int:
-    return chunk(pixels[0].shape[0] * sum(a.bins + 2 * a.reach(depth(xp, dtype)) for a in axes))
+    each = sum(a.bins + 2 * a.reach(depth(xp, dtype)) for a in axes)
+    return chunk(pixels[0].shape[0] * (each + math.prod([a.bins for a in axes[:-1]])))

@@ -5,9 +5,11 @@ and the dense way. Pixels are walked through in chunks, so that memory beyond th
 with their number.
 """
 
+import functools
 import itertools
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from diffhist._array import UNKNOWN, Array, accumulator_dtype, device, in_parts, scatter_add, take
@@ -28,10 +30,12 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     The costs are nanoseconds a pixel, as measured with torch, NumPy and Numba on a CPU.
     """
     fast = compiled.serves(x)
-    N, plane = x.shape[-1], len(axes) == 2
+    N, plane = x.shape[-1], len(axes) > 1
     N = N if isinstance(N, int) else UNKNOWN
     bins = [a.bins for a in axes]
-    best, cost = None, sum(bins) * 1.0 + math.prod(bins) * 0.06 if plane else bins[0] * 1.5
+    best, cost = None, bins[0] * 1.5
+    if plane:
+        cost = bins[-1] + sum(itertools.accumulate(bins[:-1], operator.mul)) + math.prod(bins) * 0.06
     kinds: list[list[Any]] = [[Band(xp, a, dtype)] for a in axes]
     if dtype == xp.float32 and all(o <= 1 for order in orders for o in order):
         for kind, a in zip(kinds, axes, strict=True):
@@ -60,7 +64,7 @@ def spread(
     orders: Sequence[Sequence[int]],
     dtype: Any,
 ) -> Array:
-    """sum_o sum_i w_oi prod_j pi_k^(o_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky])."""
+    """sum_o sum_i w_oi prod_j pi_k^(o_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky, ...])."""
     total: Any = None
     for n, order in enumerate(orders):
         more = _spread(xp, coordinates, None if weights is None else weights[:, n, :], axes, order, dtype)
@@ -81,7 +85,7 @@ def _spread(xp: Any, coordinates: Any, weights: Any, axes: Any, order: Sequence[
 
 
 def _rows(ways: Any, x: Array) -> int:
-    """Samples to take at a time: of two axes, no more than have their tables within `TABLE`."""
+    """Samples to take at a time: of several axes, no more than have their tables within `TABLE`."""
     if not isinstance(x.shape[0], int):  # JAX does not know how many there will be
         return 1
     table = 1 if ways is None or len(ways) == 1 else math.prod([w.size for w in ways])
@@ -93,13 +97,9 @@ def spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtyp
         table = xp.asarray(compiled.spread(plan, pixels, weights, dtype))
     else:
         table = _table(xp, pixels, weights, ways, orders, dtype)
-    if len(ways) == 1:
-        h = ways[0].collect(table, orders[0])
-    else:
-        grid = xp.reshape(table, (table.shape[0], ways[0].size, ways[1].size))
-        strips = chunk(8 * ways[1].size)
-        _, (h,) = in_parts(lambda _, strip: (None, (ways[1].collect(strip, orders[1]),)), None, [grid], strips, 1)
-        h = xp.matrix_transpose(ways[0].collect(xp.matrix_transpose(h), orders[0]))
+    h = xp.reshape(table, (table.shape[0], *(w.size for w in ways)))
+    for j in reversed(range(len(ways))):
+        h = xp.moveaxis(_collected(xp, xp.moveaxis(h, j + 1, -1), ways[j], orders[j]), -1, j + 1)
     return h + 0.0 * xp.sum(h, axis=tuple(range(1, h.ndim)), keepdims=True)  # one NaN makes the sample NaN
 
 
@@ -114,47 +114,69 @@ def _table(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: An
         weights = weights[0]
     rows = pixels[0].shape[0]
     table = xp.zeros((rows, math.prod(w.size for w in ways)), dtype=exact, device=device(pixels[0]))
-    stride = 1 if len(ways) == 1 else ways[1].size
 
     def step(table: Array, *cut: Any) -> tuple[Array, tuple[()]]:
         *columns, w = (None if c is None else xp.astype(c, dtype, copy=False) for c in cut)
-        index, lead, block = _located(xp, columns, ways, [orders])
-        values = block[orders[-1]]
+        index, taps = _located(xp, columns, ways, [orders])
+        values = None if len(ways) == 1 else taps[-1][orders[-1]]
         if w is not None:
             values = w[:, None, :] if values is None else values * w[:, None, :]
         values = None if values is None else xp.astype(values, exact)
-        for i, tap in enumerate(lead[orders[0]]):
+        for offset, tap in _lead(taps, ways, orders):
             tap = xp.astype(tap, exact)
             seen = tap if values is None else xp.reshape(values * tap[:, None, :], index.shape)
-            table = scatter_add(xp, table, index, seen, i * stride)
+            table = scatter_add(xp, table, index, seen, offset)
         return table, ()
 
     table, _ = in_parts(step, table, [*pixels, weights], chunk(_work(rows, ways)), 1)
     return xp.sum(table, axis=0, keepdims=True) if rows > B else table
 
 
+def _collected(xp: Any, h: Array, way: Any, order: int) -> Array:
+    """``way.collect``, of several axes by strips."""
+    if h.ndim == 2:
+        return way.collect(h, order)
+    strips = chunk(8 * math.prod(h.shape[2:]))
+    return in_parts(lambda _, strip: (None, (way.collect(strip, order),)), None, [h], strips, 1)[1][0]
+
+
 def _work(rows: int, ways: Any) -> int:
-    """What a pixel adds to a chunk: of two axes, the block of taps must stay in cache while it is used again."""
-    return rows * (4 if len(ways) == 1 else 8 * ways[1].taps)
+    """What a pixel adds to a chunk: of several axes, the block of taps must stay in cache while it is used again."""
+    return rows * (4 if len(ways) == 1 else 8 * ways[-1].taps)
 
 
-def _located(xp: Any, columns: Any, ways: Any, orders: Any) -> tuple[Array, dict[int, list[Array]], dict[int, Any]]:
-    """Where pixels meet the table: index (B, T n), the taps of the first axis (each (B, n)), and as one block (B, T, n)
-    those of the second, tap by tap as in the index; with one axis the index is (B, n) and there is no block."""
+def _strides(ways: Any) -> list[int]:
+    return [math.prod([w.size for w in ways[j + 1 :]]) for j in range(len(ways))]
+
+
+def _located(xp: Any, columns: Any, ways: Any, orders: Any) -> tuple[Array, list[dict[int, Any]]]:
+    """Where pixels meet the table, and for each axis and order their taps there, each (B, n).
+
+    Of several axes, the taps of the last one are a block (B, T, n), and the index (B, T n) is that of all of it; of one
+    axis the index is (B, n), that of the first tap.
+    """
     found = [way.locate(c, {o[j] for o in orders}) for j, (way, c) in enumerate(zip(ways, columns, strict=True))]
-    first, lead = found[0]
-    if len(ways) == 1:
-        return first, lead, dict.fromkeys(lead)
-    second, last = found[1]
-    steps = xp.arange(ways[1].taps, dtype=first.dtype, device=device(first))[None, :, None]
-    index = (first * ways[1].size + second)[:, None, :] + steps
-    return xp.reshape(index, (first.shape[0], -1)), lead, {o: xp.stack(t, axis=1) for o, t in last.items()}
+    index = functools.reduce(operator.add, [f * s for (f, _), s in zip(found, _strides(ways), strict=True)])
+    taps: list[dict[int, Any]] = [t for _, t in found]
+    if len(ways) > 1:
+        steps = xp.arange(ways[-1].taps, dtype=index.dtype, device=device(index))[None, :, None]
+        index = xp.reshape(index[:, None, :] + steps, (index.shape[0], -1))
+        taps[-1] = {o: xp.stack(t, axis=1) for o, t in taps[-1].items()}
+    return index, taps
+
+
+def _lead(taps: list[dict[int, Any]], ways: Any, order: Sequence[int]) -> Iterator[tuple[int, Array]]:
+    """The products of the taps of all axes but the last, or of the only one, and how far on in the table each is."""
+    each = [t[o] for t, o in zip(taps, order, strict=True)][: max(1, len(ways) - 1)]
+    for steps in itertools.product(*(range(len(t)) for t in each)):
+        offset = sum(n * s for n, s in zip(steps, _strides(ways), strict=False))
+        yield offset, functools.reduce(operator.mul, [t[n] for t, n in zip(each, steps, strict=True)])
 
 
 def gather(
     xp: Any, h: Array, coordinates: Sequence[Array], axes: Sequence[Axis], orders: Sequence[Sequence[int]], dtype: Any
 ) -> list[Array]:
-    """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky]) -> (B, N) for each entry of ``orders``."""
+    """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky, ...]) -> (B, N) for each of ``orders``."""
     ways = _ways(xp, axes, coordinates[0], dtype, orders)
     h = xp.astype(h, dtype, copy=False)
 
@@ -171,15 +193,14 @@ def gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: A
     plans = [p for o in orders if (p := compiled.plan(ways, o, pixels[0], dtype))]
     if len(plans) == len(orders):
         return tuple(xp.asarray(compiled.gather(p, t, pixels, dtype)) for p, t in zip(plans, tables, strict=True))
-    stride = 1 if len(ways) == 1 else ways[1].size
 
     def step(_: None, *cut: Array) -> tuple[None, tuple[Array, ...]]:
-        index, lead, blocks = _located(xp, [xp.astype(c, dtype, copy=False) for c in cut], ways, orders)
+        index, taps = _located(xp, [xp.astype(c, dtype, copy=False) for c in cut], ways, orders)
         results = []
         for table, o in zip(tables, orders, strict=True):
-            block, total = blocks[o[-1]], None
-            for i, tap in enumerate(lead[o[0]]):
-                seen = take(xp, table, index, i * stride)
+            block, total = None if len(ways) == 1 else taps[-1][o[-1]], None
+            for offset, tap in _lead(taps, ways, o):
+                seen = take(xp, table, index, offset)
                 if block is not None:
                     seen = xp.sum(xp.reshape(seen, block.shape) * block, axis=1)
                 seen = seen * tap
@@ -192,8 +213,6 @@ def gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: A
 
 def _expanded(xp: Any, h: Array, ways: Any, order: Sequence[int]) -> Array:
     """The table (B, size) that pixels see under an order of derivatives."""
-    if len(ways) == 1:
-        return ways[0].expand(h, order[0])
-    h = xp.matrix_transpose(ways[0].expand(xp.matrix_transpose(h), order[0]))
-    h = ways[1].expand(h, order[1])
-    return xp.reshape(h, (h.shape[0], -1))
+    for j, (way, o) in enumerate(zip(ways, order, strict=True)):
+        h = xp.moveaxis(way.expand(xp.moveaxis(h, j + 1, -1), o), -1, j + 1)
+    return xp.reshape(h, (h.shape[0], math.prod([w.size for w in ways])))

@@ -61,6 +61,7 @@ def covers(x: torch.Tensor, axes: Sequence[Axis], orders: Sequence[Sequence[int]
     """Whether this is computed here: float32, up to second derivatives, through a logistic kernel not too wide."""
     return (
         dtype == torch.float32
+        and len(axes) in MOST_TAPS
         and all(a.kernel == "logistic" for a in axes)
         and x.numel() > 0
         and all(o <= 2 for order in orders for o in order)

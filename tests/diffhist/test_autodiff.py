@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 import diffhist
 from diffhist import (
     conditional_entropy,
+    conditional_mutual_information,
     emd,
     entropy,
     joint_histogram,
@@ -45,6 +46,7 @@ PRIMITIVES = {
         [(6, 2), (6, 1)],
     ),
     "joint_histogram of sums": (lambda x, y: joint_histogram(x, y, 4, normalize=False), [(6,), (6,)]),
+    "joint_histogram of three": (lambda x, y, z: joint_histogram(x, y, z, bins=(3, 2, 4)), [(2, 5), (2, 5), (1, 5)]),
     "squared_emd": (squared_emd, [(2, 6), (2, 6)]),
     "squared_emd circular": (lambda p, q: squared_emd(p, q, circular=True), [(3, 1, 6), (2, 6)]),
     "emd 1": (lambda p, q: emd(p, q, order=1), [(6,), (6,)]),
@@ -55,6 +57,7 @@ PRIMITIVES = {
     "entropy of tables": (lambda p: entropy(p, axis=(-2, -1)), [(2, 3, 4)]),
     "mutual_information": (mutual_information, [(2, 3, 4)]),
     "conditional_entropy": (conditional_entropy, [(2, 3, 4)]),
+    "conditional_mutual_information": (conditional_mutual_information, [(2, 3, 2, 4)]),
     "mi_distance": (mi_distance, [(2, 3, 4)]),
     "relative MI of images": (lambda x, y: mi_distance(joint_histogram(x, y, 5, boundary="circular")), [(9,), (9,)]),
     "hue loss": (

@@ -113,7 +113,7 @@ def test_weights(xp, histogram):
 
 
 def test_x_and_y_of_different_shapes(xp):
-    for shape in ((3,), (4, 1), (1, 4), (2, 4)):
+    for shape in ((3,), (3, 1, 2), (4, 2), (0,)):
         with pytest.raises(ValueError, match=r"(?s)\by\b.*" + str(shape[0])):
             joint_histogram(from_numpy(xp, np.full(4, 0.5)), from_numpy(xp, np.full(shape, 0.5)))
     with pytest.raises(TypeError, match=r"(?s)\by\b.*int"):

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from scipy.special import ndtr
 
 import diffhist
-from diffhist import histogram, joint_histogram, soft_histogram
+from diffhist import _steps, histogram, joint_histogram, soft_histogram
 from diffhist._evaluation import KERNELS
 
 kernels = pytest.mark.parametrize("kernel", [k for k in KERNELS if k != "logistic"])  # which has files of its own
@@ -82,7 +82,7 @@ def test_forward_mode_and_second_derivatives(xp, kernel, boundary, rng):
     (slope,) = gradients(xp, lambda x: soft_histogram(x, **options), g, *primals)
     assert_allclose(to_numpy(moved) @ g, slope @ v, rtol=1e-10)
     grid, h = histogram._axis("", 7, (0.0, 1.0), 0.11, kernel, boundary), from_numpy(xp, g)
-    _, along = diffhist.jvp(lambda x: histogram._gather(h, x, None, axes=(grid,), orders=((1,),)), primals, tangents)
+    _, along = diffhist.jvp(lambda x: _steps.gather(h, x, axes=(grid,), orders=((1,),)), primals, tangents)
     ends = [reference.soft_histogram_vjp(g, x + step * v, normalize=False, **options)[0] for step in (-1e-6, 1e-6)]
     want = (ends[1] - ends[0]) / 2e-6
     assert_allclose(to_numpy(along)[0], want, rtol=0, atol=1e-6 * max(1.0, np.abs(want).max()))

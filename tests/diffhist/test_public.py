@@ -10,6 +10,7 @@ import diffhist
 
 NAMES = [
     "conditional_entropy",
+    "conditional_mutual_information",
     "emd",
     "entropy",
     "equalize",
