@@ -225,7 +225,7 @@ def test_unknown_kernels_are_refused():
         soft_histogram(x, kernel="box")
     with pytest.raises(ValueError, match=r"`kernel` \(of y\) must be one of"):
         joint_histogram(x, x, kernel=("cubic", None))
-    with pytest.raises(ValueError, match="a pair"):
+    with pytest.raises(ValueError, match="one for each of 2 variables"):
         joint_histogram(x, x, kernel=("cubic",) * 3)
 
 
