@@ -143,8 +143,7 @@ def sign(xp: Any, a: Array) -> Array:
 
 def log_or_zero(xp: Any, p: Array) -> Array:
     """log p, and 0 where p is 0: the factor that makes p log p and its chain rule come out right there."""
-    empty = p == 0
-    return xp.where(empty, xp.zeros_like(p), xp.log(xp.where(empty, xp.ones_like(p), p)))
+    return xp.log(xp.where(p == 0, xp.ones_like(p), p))
 
 
 def divide_or_zero(xp: Any, a: Array, b: Array) -> Array:

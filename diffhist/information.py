@@ -296,31 +296,31 @@ def normalized_mutual_information(pxy: Array, /, *, norm: str = "joint") -> Arra
 @differentiable
 def _normalized(pxy: Array, /, *, norm: str) -> Array:
     xp = namespace(pxy)
-    information, _, joint, _ = _information(xp, pxy)
-    share = divide_or_zero(xp, information, _norm(xp, pxy, norm)[0])
+    information, _, joint, logs = _information(xp, pxy)
+    share = divide_or_zero(xp, information, _norm(xp, pxy, norm, joint, logs)[0])
     return xp.astype(xp.where(joint == 0, xp.ones_like(share), share)[..., 0, 0], pxy.dtype)
 
 
 @_normalized.defslopes
 def _(out, pxy, /, *, norm):
     xp = namespace(pxy)
-    information, ratio, *_ = _information(xp, pxy)
-    norm, norm_slope = _norm(xp, pxy, norm)
+    information, ratio, joint, logs = _information(xp, pxy)
+    norm, norm_slope = _norm(xp, pxy, norm, joint, logs)
     slope = (ratio - information) - divide_or_zero(xp, information, norm) * norm_slope
-    return [_per_mass(xp, divide_or_zero(xp, slope, norm + xp.zeros_like(slope)), pxy)]
+    return [_per_mass(xp, slope, pxy, divided_by=norm)]
 
 
-def _norm(xp: Any, pxy: Array, kind: str) -> tuple[Array, Array]:
-    """What I is divided by, (..., 1, 1), and its slope by the shares of the table."""
-    tables = [pxy] if kind == "joint" else [xp.sum(pxy, axis=axis, keepdims=True) for axis in (-1, -2)]
+def _norm(xp: Any, pxy: Array, kind: str, joint: Array, logs: Array) -> tuple[Array, Array]:
+    """What I is divided by, (..., 1, 1), and its slope by the shares of the table, of which there are the entropy and
+    the logarithms."""
+    if kind == "joint":
+        return joint, -(logs + joint)
     entropies, slopes = [], []
-    for table in tables:
-        shares = _shares(xp, table, (-2, -1))
+    for axis in (-1, -2):
+        shares = _shares(xp, xp.sum(pxy, axis=axis, keepdims=True), (-2, -1))
         logs = log_or_zero(xp, shares)
         entropies.append(-xp.sum(shares * logs, axis=(-2, -1), keepdims=True))
         slopes.append(-(logs + entropies[-1]))
-    if kind == "joint":
-        return entropies[0], slopes[0]
     x, y = entropies
     if kind == "geometric":
         product = x * y
@@ -339,8 +339,13 @@ def _check_table(pxy: Array) -> None:
 
 def _shares(xp: Any, p: Array, axes: tuple[int, ...]) -> Array:
     """p divided by its sum over ``axes``, in the dtype to compute in; zeros where there is no mass."""
-    p = xp.astype(p, compute_dtype(xp, p))
-    return divide_or_zero(xp, p, xp.sum(p, axis=axes, keepdims=True))
+    p = xp.astype(p, compute_dtype(xp, p), copy=False)
+    return p * _inverse(xp, xp.sum(p, axis=axes, keepdims=True))
+
+
+def _inverse(xp: Any, a: Array) -> Array:
+    """1 / a, and 0 where a is 0: multiplying a table by it is one walk through memory, dividing the table several."""
+    return divide_or_zero(xp, xp.ones_like(a), a)
 
 
 def _conditional(xp: Any, pxy: Array) -> tuple[Array, Array]:
@@ -351,14 +356,14 @@ def _conditional(xp: Any, pxy: Array) -> tuple[Array, Array]:
 
 
 def _information(xp: Any, pxy: Array) -> tuple[Array, Array, Array, Array]:
-    """I, log(P / (Px Py)), the joint entropy, and the shares P of a table, all with its axes; logarithms are 0 in empty
-    cells."""
+    """I, log(P / (Px Py)), the joint entropy, and log P of a table of shares P, all with its axes; logarithms are 0 in
+    empty cells."""
     shares = _shares(xp, pxy, (-2, -1))
     logs = log_or_zero(xp, shares)
     marginals = [log_or_zero(xp, xp.sum(shares, axis=a, keepdims=True)) for a in (-1, -2)]
     ratio = xp.where(shares == 0, xp.zeros_like(logs), logs - marginals[0] - marginals[1])
     information, entropy_ = (xp.sum(shares * a, axis=(-2, -1), keepdims=True) for a in (ratio, logs))
-    return information, ratio, -entropy_, shares
+    return information, ratio, -entropy_, logs
 
 
 def _wide(xp: Any, out: Array, like: Array) -> Array:
@@ -366,7 +371,7 @@ def _wide(xp: Any, out: Array, like: Array) -> Array:
     return xp.reshape(xp.astype(out, like.dtype), (*out.shape, *(1,) * (like.ndim - out.ndim)))
 
 
-def _per_mass(xp: Any, slope: Array, p: Array, rank: int = 2) -> Array:
+def _per_mass(xp: Any, slope: Array, p: Array, rank: int = 2, divided_by: Array | None = None) -> Array:
     """The slope by a histogram's masses from that by its shares: nothing where there is no mass."""
-    total = xp.sum(xp.astype(p, slope.dtype), axis=tuple(range(-rank, 0)), keepdims=True)
-    return divide_or_zero(xp, slope, total + xp.zeros_like(slope))
+    scale = _inverse(xp, xp.sum(xp.astype(p, slope.dtype, copy=False), axis=tuple(range(-rank, 0)), keepdims=True))
+    return slope * (scale if divided_by is None else scale * _inverse(xp, divided_by))

@@ -47,7 +47,7 @@ class Band:
 
     def collect(self, table: Array, order: int) -> Array:
         """Padded bins (..., size) -> bins (..., K)."""
-        return fold(self.xp, table, self.axis, self.pad)
+        return fold(self.xp, self.xp.astype(table, self.dtype, copy=False), self.axis, self.pad)
 
     def expand(self, h: Array, order: int) -> Array:
         """The adjoint of `collect`."""
