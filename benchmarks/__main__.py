@@ -31,8 +31,9 @@ def plan(quick: bool, full: bool) -> Iterator[tuple[Case, list[str]]]:
             yield case, list(ROWS[task])
     if quick:
         return
+    sweeps = SWEEPS if full else SHORT_SWEEPS
     for task in TASKS:
-        for case in swept(task, SWEEPS if full else SHORT_SWEEPS):
+        for case in (*swept(task, sweeps), *swept(task, {"bins": sweeps["bins"]}, "hue")):
             yield case, [row for row in ROWS[task] if full or row in SHORT]
 
 

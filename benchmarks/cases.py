@@ -39,7 +39,7 @@ SWEEPS: dict[str, tuple[Any, ...]] = {
 }
 SHORT_SWEEPS: dict[str, tuple[Any, ...]] = {
     "side": (32, 128, 256, 512, 1024),
-    "bins": (32, 256, 1024, 4096),
+    "bins": (32, 64, 256, 1024, 4096),
     "batch": (1, 4, 32),
     "width": (0.1, 0.4, 2.0, 10.0),
 }
@@ -50,12 +50,12 @@ def base(task: str) -> list[Case]:
     return [Case(task), Case(task, content="hue")]
 
 
-def swept(task: str, sweeps: dict[str, tuple[Any, ...]]) -> Iterator[Case]:
+def swept(task: str, sweeps: dict[str, tuple[Any, ...]], content: str = "noise") -> Iterator[Case]:
     """The base case with one factor changed, all other values of all factors in turn."""
     for factor, values in sweeps.items():
         for value in values:
-            case = dataclasses.replace(Case(task), **{factor: value})
-            if case != Case(task):
+            case = dataclasses.replace(Case(task, content=content), **{factor: value})
+            if case != Case(task, content=content):
                 yield case
 
 

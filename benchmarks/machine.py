@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-PACKAGES = ("diffhist", "numpy", "torch", "jax", "kornia", "monai", "torch-interpol", "POT")
+PACKAGES = ("diffhist", "numpy", "torch", "jax", "kornia", "monai", "torch-interpol", "POT", "SimpleITK", "numba")
 
 
 def describe() -> dict[str, str]:

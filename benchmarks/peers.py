@@ -196,6 +196,33 @@ def nitorch(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
     return _torch(alone, lambda a, b: sum(paper.mi_distance(table) for table in alone(a, b)), X, Y)
 
 
+def mattes(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
+    """SimpleITK's Mattes metric, a value; and one step of descent by it, whose gradient is by where each pixel of the
+    first image is looked for, (2, batch, N): the metric gives no gradient by values."""
+    import SimpleITK as sitk  # noqa: N813
+
+    pairs = [[sitk.GetImageFromArray(a.reshape(case.side, case.side)) for a in pair] for pair in zip(y, x, strict=True)]
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(case.bins)
+    method.SetMetricUseFixedImageGradientFilter(False)
+    method.SetMetricUseMovingImageGradientFilter(False)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsGradientDescent(1.0, 1, estimateLearningRate=method.Never)
+    field = sitk.DisplacementFieldTransform(sitk.Image([case.side] * 2, sitk.sitkVectorFloat64, 2))
+    field.SetSmoothingOff()
+    method.SetInitialTransform(field, inPlace=False)
+
+    def step() -> tuple[Any, Any]:
+        total, moves = 0.0, []
+        for pair in pairs:
+            moved = sitk.DisplacementFieldTransform(sitk.CompositeTransform(method.Execute(*pair)).GetNthTransform(0))
+            total += method.GetMetricValue()
+            moves.append(-sitk.GetArrayFromImage(moved.GetDisplacementField()).reshape(-1, 2).T)
+        return total, np.stack(moves, axis=1)
+
+    return Work(lambda: [method.MetricEvaluate(*pair) for pair in pairs], step)
+
+
 def pot(case: Case, x: np.ndarray, y: np.ndarray) -> Work:
     """POT's ``wasserstein_circle`` of order 1, of the pixels themselves: exact, without a histogram."""
     import torch
@@ -243,6 +270,7 @@ ROWS: dict[str, dict[str, Maker]] = {
         "kornia NMILossFromRef": kornia_nmi,
         "MONAI, Gaussian": monai("gaussian"),
         "MONAI, B-spline": monai("b-spline"),
+        "SimpleITK Mattes": mattes,
         "np.histogram2d": numpy_histogram2d,
     },
 }
@@ -251,6 +279,7 @@ SHORT = (
     "diffhist, NumPy",
     "dense formula",
     "torch-interpol grid_count",
+    "SimpleITK Mattes",
     "torch.histc",
     "np.histogram2d",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,10 +36,11 @@ def markdown(record: dict[str, Any]) -> str:
             if rows:
                 lines += [f"## {title}, {what}", "", *_base(rows), ""]
     for task, title in TASKS.items():
-        for factor in SWEEPS:
-            rows = [r for r in results if same(r, Case(task), but=factor)]
+        for content, factor in itertools.product(("noise", "hue"), SWEEPS):
+            rows = [r for r in results if same(r, Case(task, content=content), but=factor)]
             if len({r[factor] for r in rows}) > 1:
-                lines += [f"## {title}: {UNITS[factor]}, ms forward + backward (forward alone for hard histograms)", ""]
+                what = f"{title}, {content}: {UNITS[factor]}"
+                lines += [f"## {what}, ms forward + backward (forward alone for hard histograms)", ""]
                 lines += [*_sweep(rows, factor), ""]
     return "\n".join(lines)
 
