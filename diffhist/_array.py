@@ -33,6 +33,8 @@ def is_jax(array: Array) -> bool:
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace that all ``arrays`` share; TypeError where they come from two libraries or devices."""
     backend = backend_of(*arrays)
+    if len(arrays) == 1:
+        return backend.namespace(arrays[0])
     spaces = [backend.namespace(a) for a in arrays if backend_of(a) is backend]
     if any(s is not spaces[0] for s in spaces):
         raise TypeError(f"expected arrays of one library, got {', '.join(name_of(a) for a in arrays)}")

@@ -49,6 +49,8 @@ def register_backend(kind: type | str, backend: Any) -> None:
 
 def backend_of(*arrays: Array) -> Any:
     """The backend of the arrays' library: that of the arrays which stand for others, where such are among them."""
+    if len(arrays) == 1:
+        return _look_up(arrays[0])
     found: list[Any] = []
     for a in arrays:
         backend = _look_up(a)

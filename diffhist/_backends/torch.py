@@ -1,5 +1,6 @@
 """The backend of PyTorch: one autograd Function over any primitive."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -63,6 +64,10 @@ class _Bridge(torch.autograd.Function):
             for t, d in zip(tensors, in_dims[1:], strict=True)
         ]
         return apply(call, *lifted), 0
+
+
+# which torch asks for at each call, and Python makes anew each time
+_Bridge.forward.__signature__ = inspect.signature(_Bridge.forward)  # type: ignore[attr-defined]
 
 
 def apply(call: Call, *tensors: torch.Tensor) -> torch.Tensor:
