@@ -18,7 +18,20 @@ import numpy as np
 import torch
 from PIL import Image
 
-__all__ = ["MISSING", "REAL", "Kernel", "auc", "draw_real", "features", "kernel", "kid", "missing", "scale", "scores"]
+__all__ = [
+    "MISSING",
+    "REAL",
+    "Kernel",
+    "auc",
+    "draw_real",
+    "features",
+    "kernel",
+    "kid",
+    "likeness",
+    "missing",
+    "scale",
+    "scores",
+]
 
 REAL = 2500  # photographs to compare with, at most
 LEAST_REAL = 200
@@ -73,7 +86,13 @@ class Kernel(NamedTuple):
     within: np.ndarray  # (N, N), with a diagonal of 0
 
 
-def kernel(real: np.ndarray, pictures: np.ndarray) -> Kernel:
+def likeness(real: np.ndarray) -> float:
+    """Mean of the cubic kernel over pairs of two different photographs, (R, F): what `kernel` asks of them alone."""
+    own, R = _cubic(real, real), len(real)
+    return float((own.sum() - np.trace(own)) / (R * (R - 1)))
+
+
+def kernel(real: np.ndarray, pictures: np.ndarray, own: float | None = None) -> Kernel:
     """Means of the cubic kernel (x y / F + 1)^3.
 
     Parameters
@@ -82,11 +101,12 @@ def kernel(real: np.ndarray, pictures: np.ndarray) -> Kernel:
         Features of photographs, divided by their `scale`.
     pictures : ndarray (N, F)
         Of the pictures to judge, divided by the same.
+    own : float, optional
+        The photographs' `likeness`, where it is known: of many of them it takes longer than all the rest.
     """
-    own, within = _cubic(real, real), _cubic(pictures, pictures)
+    within = _cubic(pictures, pictures)
     np.fill_diagonal(within, 0)
-    R = len(real)
-    return Kernel((own.sum() - np.trace(own)) / (R * (R - 1)), _cubic(real, pictures).mean(axis=0), within)
+    return Kernel(likeness(real) if own is None else own, _cubic(real, pictures).mean(axis=0), within)
 
 
 def kid(kernel: Kernel, counts: np.ndarray | None = None) -> np.ndarray:

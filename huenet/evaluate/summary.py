@@ -126,8 +126,10 @@ def draw(rows: Sequence[Figures], sources: Sequence[str], judged: Judged | None 
             drawn[name]["undone"] = undone(before, values["palette"], counts)
     if judged:
         scale, own = realism.scale(judged.photographs), judged.results["identity"]
+        photographs = judged.photographs / scale
+        likeness = realism.likeness(photographs)
         for name, seen in judged.results.items():
-            drawn[name]["kid"] = realism.kid(realism.kernel(judged.photographs / scale, seen / scale), counts)
+            drawn[name]["kid"] = realism.kid(realism.kernel(photographs, seen / scale, likeness), counts)
             drawn[name]["auc"] = realism.auc(realism.scores(own, seen, number), counts)
     return drawn
 

@@ -30,6 +30,7 @@ def test_kid_is_the_unbiased_estimate_by_double_loops(rng):
     real, made = rng.normal(size=(7, 5)), rng.normal(0.5, size=(4, 5))
     found = realism.kernel(real, made)
     assert realism.kid(found) == pytest.approx(slow_kid(real, made))
+    assert realism.kid(realism.kernel(real, made, realism.likeness(real))) == pytest.approx(slow_kid(real, made))
     counts = np.array([[1, 1, 1, 1], [1, 0, 1, 1]])
     np.testing.assert_allclose(realism.kid(found, counts), [slow_kid(real, made), slow_kid(real, made[[0, 2, 3]])])
 
