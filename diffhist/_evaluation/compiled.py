@@ -104,19 +104,22 @@ def _plan(kinds: Any, orders: tuple[int, ...], bits: int) -> Plan | None:
     lanes = width(ways)
     lines: list[Any]
     polynomials: list[Any]
-    lines, polynomials = [_kernels().Line(0.0, 0.0, 1.0, 0.0, 0, 0, 1, 1, 1.0, 1.0)], [None]  # one row, for one axis
+    lines, polynomials = (
+        [_kernels().Line(0.0, 0.0, 1.0, 0.0, 0, 0, 1, 1, 1.0, 0.0, 1.0)],
+        [None],
+    )  # one row, for one axis
     for (kind, settings), o in zip(kinds, orders, strict=True):
         way = _made(kind, settings)
         axis, M = way.axis, getattr(way, "fineness", 1)
         found = _fit(kind, tuple((vars(way) | {"axis": axis._replace(low=0.0, step=1.0)}).items()), o, lanes, bits)
         if found is None:
             return None
-        first, coefficients = found
+        first, least, coefficients = found
         boundary = ("open", "circular", "reflect").index(axis.boundary)
         scale = axis.step**-o if isinstance(way, Band) else 1.0
         cells, margin, turn = float(axis.bins * M), (way.reach + 0.5) * M, -1.0 if o % 2 else 1.0
-        numbers = axis.low, M / axis.step, cells, margin, boundary, first, way.taps, len(coefficients), scale, turn
-        lines.append(_kernels().Line(*numbers))
+        numbers = axis.low, M / axis.step, cells, margin, boundary, first, way.taps, len(coefficients)
+        lines.append(_kernels().Line(*numbers, scale, least, turn))
         polynomials.append(coefficients)
     size = math.prod(w.size for w in ways)
     constants = (0,) * PLANES[bits], (0,) * lanes
@@ -130,9 +133,9 @@ def _made(kind: type, settings: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _fit(kind: Any, settings: Any, order: int, lanes: int, bits: int) -> tuple[int, np.ndarray] | None:
-    """What `locate` gives in the range's first cell: the first index, and the taps as polynomials (pieces, planes,
-    lanes); None where none fit."""
+def _fit(kind: Any, settings: Any, order: int, lanes: int, bits: int) -> tuple[int, float, np.ndarray] | None:
+    """What `locate` gives in the range's first cell: the first index, the least that taps may be, and the taps as
+    polynomials (pieces, planes, lanes); None where none fit."""
     way, planes = _made(kind, settings), PLANES[bits]
     M = getattr(way, "fineness", 1)
     nodes = 0.5 - 0.5 * np.cos(np.pi * (np.arange(planes) + 0.5) / planes)
@@ -147,7 +150,8 @@ def _fit(kind: Any, settings: Any, order: int, lanes: int, bits: int) -> tuple[i
         coefficients = np.linalg.solve(np.vander(nodes), each[:, :planes])
         error = np.abs(np.vander(points[planes:], planes) @ coefficients - each[:, planes:]).max()
         if error <= ROUNDING[bits] * np.abs(each).max():
-            return int(first[0, 0]), np.pad(coefficients, ((0, 0), (0, 0), (0, lanes - way.taps)))
+            least = 0.0 if each.min() >= 0 else -math.inf  # a mass is not below 0, of which there is no logarithm
+            return int(first[0, 0]), least, np.pad(coefficients, ((0, 0), (0, 0), (0, lanes - way.taps)))
         if error > before / 4:
             return None  # a kink; what is smooth comes out 16 times better
         pieces, before = 2 * pieces, error

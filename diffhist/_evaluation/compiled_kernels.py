@@ -30,6 +30,7 @@ class Line(NamedTuple):
     taps: int
     pieces: int  # of a cell, each with polynomials of its own
     scale: float  # of the taps
+    least: float  # that a tap may be
     turn: float  # -1 where a mirror changes their sign
 
 
@@ -58,8 +59,8 @@ def _plus_product(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @_intrinsic
-def _polynomials(typingctx, out, coefficients, at, t, planes, lanes):
-    """out[j] = sum_d coefficients[at + d lanes + j] t^(planes - 1 - d)."""
+def _polynomials(typingctx, out, coefficients, at, t, least, planes, lanes):
+    """out[j] = sum_d coefficients[at + d lanes + j] t^(planes - 1 - d), but at least ``least``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         total: Any = None
@@ -70,10 +71,12 @@ def _polynomials(typingctx, out, coefficients, at, t, planes, lanes):
             c = builder.load(where, align=align)
             total = c if total is None else _plus_product(builder, c, total, power)
         where, align = _vector(context, builder, out, args[0], args[2].type(0), len(lanes))
+        floor = _filled(builder, args[4], len(lanes))
+        total = builder.select(builder.fcmp_ordered("<", total, floor), floor, total)  # NaN stays
         builder.store(total, where, align=align)
         return context.get_dummy_value()
 
-    return types.void(out, coefficients, types.intp, out.dtype, planes, lanes), codegen
+    return types.void(out, coefficients, types.intp, out.dtype, out.dtype, planes, lanes), codegen
 
 
 @_intrinsic
@@ -146,7 +149,7 @@ def _meet(taps, x, line, coefficients, planes, lanes):
     cell, t, sign = _cell(float(x), line)
     piece, t = 0 if np.isnan(t) else min(int(t * line.pieces), line.pieces - 1), t * line.pieces
     start = piece * len(planes) * len(lanes)
-    _polynomials(taps, coefficients, start, taps.dtype.type(t - piece), planes, lanes)
+    _polynomials(taps, coefficients, start, taps.dtype.type(t - piece), taps.dtype.type(line.least), planes, lanes)
     return line.first + cell, line.scale if sign > 0.0 else line.scale * line.turn
 
 

@@ -204,6 +204,17 @@ def test_equal_pixels_do_not_stagnate(plane):
     assert_close(got, want, 2e-6)
 
 
+@every_dtype
+@some
+@given(samples(max_bins=300))
+def test_no_mass_is_negative(dtype, case):
+    """Not by rounding either: of such a table there is no entropy."""
+    values, options = case
+    x = np.concatenate([values, np.linspace(values.min(), values.max(), 500)]).astype(dtype)
+    assert soft_histogram(x, **options).min() >= 0
+    assert joint_histogram(x, x[::-1], **options).min() >= 0
+
+
 @every_boundary
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # NumPy's, on infinity
 def test_nan_and_infinity(used, boundary):
