@@ -4,8 +4,8 @@ Conventions, said once:
 
 - A *sample* is the values along ``axis`` (the last one by default; a tuple joins several); all other axes are batch
   axes. Histograms have the batch axes first and the bins last: (..., K), and (..., Kx, Ky, ...) for joint ones.
-- The *bins* are K equal parts of ``range``, of length L. What a bin holds is the share of the sample's mass in it:
-  neither a count nor a density. ``normalize=False`` gives sums in place of shares.
+- The *bins* are K equal parts of ``range``, of length L, or those between given edges. What a bin holds is the share of
+  the sample's mass in it: neither a count nor a density. ``normalize=False`` gives sums in place of shares.
 - Each value is spread by a ``kernel``, by default a logistic one, of ``bandwidth`` W (L / 2.5), in the units of the
   values. Mass beyond the range is lost (``boundary="open"``), comes in at the other end (``"circular"``) or comes back
   (``"reflect"``).

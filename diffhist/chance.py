@@ -15,7 +15,7 @@ __all__ = ["mi_ceiling", "mi_floor"]
 def mi_ceiling(
     x: Array,
     /,
-    bins: int = 256,
+    bins: int | Array = 256,
     range: tuple[float, float] = (0.0, 1.0),
     *,
     bandwidth: float | None = None,
@@ -51,7 +51,7 @@ def mi_ceiling(
         "kernel": kernel,
         "boundary": boundary,
     }
-    table = joint_histogram(x, x, bins, weights=weights, axis=axis, **options)
+    table = joint_histogram(x, x, weights=weights, axis=axis, **options)
     return normalized_mutual_information(table)
 
 
@@ -59,7 +59,7 @@ def mi_floor(
     x: Array,
     y: Array,
     /,
-    bins: int | tuple[int, int] = 256,
+    bins: int | tuple[Any, Any] | Array = 256,
     range: tuple[Any, Any] = (0.0, 1.0),
     *,
     bandwidth: float | tuple[float | None, float | None] | None = None,
@@ -113,6 +113,6 @@ def mi_floor(
     for _ in builtins.range(draws):
         order = xp.asarray(rng.permutation(x.shape[-1]), dtype=index_dtype(xp, x), device=device(x))
         both = None if weights is None else weights * xp.take(weights, order, axis=-1)
-        table = joint_histogram(x, xp.take(y, order, axis=-1), bins, weights=both, **options)
+        table = joint_histogram(x, xp.take(y, order, axis=-1), weights=both, **options)
         total = total + normalized_mutual_information(table)
     return total * (1.0 / draws)

@@ -1,8 +1,10 @@
 """Soft histograms, one- and two-dimensional, and their gradient rules (Eq. 4 and 23)."""
 
 import builtins
+import itertools
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from diffhist._array import (
@@ -24,7 +26,7 @@ BOUNDARIES = ("open", "circular", "reflect")
 def soft_histogram(
     x: Array,
     /,
-    bins: int = 256,
+    bins: int | Sequence[float] | Array = 256,
     range: tuple[float, float] = (0.0, 1.0),
     *,
     bandwidth: float | None = None,
@@ -46,10 +48,11 @@ def soft_histogram(
     x : array, shape (..., N)
         Values, of a floating dtype. float16 and bfloat16 are computed in float32, and the result cast back: for a
         loss, convert to float32 first (as `diffhist.nn` does), since shares of many bins underflow in them.
-    bins : int
-        Number K of bins of equal length L.
+    bins : int, or sequence of float
+        Number K of bins of equal length L; or, as in `numpy.histogram`, their K + 1 edges, which increase. They are
+        constants, and L their mean distance.
     range : (float, float)
-        The range (lo, hi) that the bins divide.
+        The range (lo, hi) that the bins divide; with edges, their own.
     bandwidth : float, optional
         Width W of the kernel, in the units of ``x``; by default what the table below has. As W goes to 0 the result
         becomes that of `numpy.histogram`, in shares.
@@ -109,6 +112,8 @@ def soft_histogram(
     array([0.427, 0.202, 0.17 , 0.202])
     >>> diffhist.soft_histogram(hue, bins=4, boundary="circular", kernel="linear").round(3)
     array([0.75, 0.  , 0.25, 0.  ])
+    >>> diffhist.soft_histogram(hue, bins=[0.0, 0.5, 0.6, 1.0], bandwidth=1e-3).round(3)
+    array([0.75, 0.  , 0.25])
     """
     grid = _axis("", bins, range, bandwidth, kernel, boundary)
     return _histogram((x,), (grid,), weights, axis, normalize)
@@ -119,7 +124,7 @@ def joint_histogram(
     y: Array,
     /,
     *more: Any,
-    bins: int | tuple[int, ...] = 256,
+    bins: int | tuple[Any, ...] | Array = 256,
     range: tuple[Any, ...] = (0.0, 1.0),
     bandwidth: float | tuple[float | None, ...] | None = None,
     kernel: str | tuple[str, ...] = "logistic",
@@ -140,7 +145,8 @@ def joint_histogram(
         Values of the variables, pixel by pixel; they broadcast to one shape. After them, ``bins`` and ``range`` may
         stand without their names.
     bins, range, bandwidth, kernel, boundary
-        As in `soft_histogram`; each may be a tuple, with one for each variable.
+        As in `soft_histogram`; each may be a tuple, with one for each variable. So edges for all of them are an array,
+        and no list.
     weights, axis, normalize
         As in `soft_histogram`.
 
@@ -200,16 +206,22 @@ def _for_each(name: str, value: Any, variables: int) -> tuple[Any, ...]:
 
 def _axis(of: str, bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary: Any) -> Axis:
     """Check one coordinate's options and put them in units of bins."""
+    edges: tuple[float, ...] = ()
     try:
         bins = operator.index(bins)
     except TypeError:
-        raise TypeError(f"`bins`{of} must be an integer, got {bins!r}") from None
+        edges = _edges(of, bins)
+        bins = len(edges) - 1
     if bins < 1:
         raise ValueError(f"`bins`{of} must be at least 1, got {bins}")
     try:
         low, high = (float(edge) for edge in range)
     except (TypeError, ValueError):
         raise TypeError(f"`range`{of} must be two numbers (lo, hi), got {range!r}") from None
+    if edges:
+        if (low, high) not in ((0.0, 1.0), (edges[0], edges[-1])):
+            raise ValueError(f"`range`{of} must be left out where `bins` are edges, got ({low}, {high})")
+        low, high = edges[0], edges[-1]
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"`range`{of} must be finite with lo < hi, got ({low}, {high})")
     for name, given, known in (("boundary", boundary, BOUNDARIES), ("kernel", kernel, tuple(KERNELS))):
@@ -224,7 +236,21 @@ def _axis(of: str, bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary:
         raise ValueError(f"`bandwidth`{of} must be positive and finite, got {bandwidth}")
     if boundary != "open" and KERNELS[kernel].nodes:  # at twice the period, one wound round it is flat to 1e-16
         width = min(width, (2.0 if boundary == "circular" else 4.0) * bins)
-    return Axis(bins, low, step, width, boundary, kernel)
+    places = tuple([(e - low) / step for e in edges])
+    even = all(abs(place - k) <= 1e-12 * bins for k, place in enumerate(places))  # to rounding
+    return Axis(bins, low, step, width, boundary, kernel, () if even else (0.0, *places[1:-1], float(bins)))
+
+
+def _edges(of: str, bins: Any) -> tuple[float, ...]:
+    try:
+        edges = () if isinstance(bins, str) else tuple([float(edge) for edge in bins])
+    except (TypeError, ValueError):
+        edges = ()
+    if not edges:
+        raise TypeError(f"`bins`{of} must be an integer or increasing edges, got {bins!r}")
+    if not all(map(math.isfinite, edges)) or any(a >= b for a, b in itertools.pairwise(edges)):
+        raise ValueError(f"`bins`{of} must be an integer or finite edges that increase, got {bins!r}")
+    return edges
 
 
 def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any, axis: Any, normalize: bool) -> Array:

@@ -1,6 +1,7 @@
 """Giving an image the histogram of another one, or a flat one: through soft running sums, differentiable in both."""
 
 import builtins
+import operator
 from typing import Any
 
 from diffhist._array import (
@@ -17,7 +18,7 @@ from diffhist._array import (
     take,
 )
 from diffhist._backends.primitive import differentiable
-from diffhist._evaluation.kernel import Axis, coordinate, depth, edges
+from diffhist._evaluation.kernel import Axis, above, coordinate, depth, places
 from diffhist._steps import arrange, gather, order_of_axes
 from diffhist.histogram import _axis, samples, soft_histogram
 
@@ -162,6 +163,10 @@ def equalize(
 def _grid(bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary: Any) -> tuple[Axis, dict[str, Any]]:
     if boundary == "open":
         raise ValueError("`boundary` must be reflect or circular, got 'open': mass that is lost cannot be matched")
+    try:
+        operator.index(bins)
+    except TypeError:
+        raise TypeError(f"`bins` must be an integer: matching has bins of one length, got {bins!r}") from None
     options = {"bins": bins, "range": range, "bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
     return _axis("", *options.values()), options | {"normalize": False}
 
@@ -231,8 +236,8 @@ def _wound(x: Array, /, *, axis: Axis, order: int) -> Array:
     u, _ = coordinate(xp, rows, axis, reach)
     total = -1.0 if order == 0 else 0.0
     for n in builtins.range(-(reach // axis.bins), reach // axis.bins + 2):
-        above = edges(xp, u, n * axis.bins, n * axis.bins, axis, (order,))[order][:, 0, :]
-        total = total + above - (1.0 if order == 0 and n < 0 else 0.0)
+        end = places(xp, axis, n * axis.bins, n * axis.bins, u)
+        total = total + above(xp, u, end, axis, (order,))[order][:, 0, :] - (1.0 if order == 0 and n < 0 else 0.0)
     return xp.reshape(total * axis.step**-order, x.shape)
 
 

@@ -8,6 +8,7 @@ gradients off (by 0.3 to 11% of the largest, for the hue of a photograph).
 """
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -79,7 +80,7 @@ class EMDLoss(_HistogramLoss):
     Parameters
     ----------
     bins, range, bandwidth, kernel
-        As in `diffhist.soft_histogram`.
+        As in `diffhist.soft_histogram`; of bins of different lengths, the distance counts bins.
     boundary : {"open", "circular", "reflect"}, optional
         As in `diffhist.soft_histogram`; by default "circular" where ``circular`` is true, else "open".
     circular : bool
@@ -119,7 +120,7 @@ class EMDLoss(_HistogramLoss):
 
     def __init__(
         self,
-        bins: int = 256,
+        bins: int | Sequence[float] = 256,
         range: tuple[float, float] = (0.0, 1.0),
         *,
         bandwidth: float | None = None,
@@ -232,7 +233,7 @@ class MILoss(_HistogramLoss):
 
     def __init__(
         self,
-        bins: int | tuple[int, int] = 256,
+        bins: int | tuple[Any, Any] = 256,
         range: tuple[Any, Any] = (0.0, 1.0),
         *,
         bandwidth: float | tuple[float | None, float | None] | None = None,

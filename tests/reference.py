@@ -44,11 +44,14 @@ def _places(x, lo, hi, width, boundary):
 
 def memberships(x, bins=256, range=(0.0, 1.0), bandwidth=None, kernel="logistic", boundary="open", derivative=False):
     """Eq. 6: the share Pi_k(x_n) of pixel n in bin k, or its derivative in x_n; shape (..., N) -> (..., N, K)."""
-    lo, hi = np.longdouble(range[0]), np.longdouble(range[1])
+    uneven = np.ndim(bins) > 0
+    lo, hi = (np.longdouble(end) for end in ((bins[0], bins[-1]) if uneven else range))
+    edges = np.asarray(bins, np.longdouble) if uneven else np.arange(bins + 1)
+    bins = len(edges) - 1
     length = (hi - lo) / bins
+    edges = (edges - lo) / length if uneven else edges
     default, share, density = KERNELS[kernel]
     width = length * np.longdouble(default) if bandwidth is None else np.longdouble(bandwidth)
-    edges = np.arange(bins + 1)
     total = np.zeros((*np.shape(x), bins))
     for place, sign in _places(np.asarray(x, np.longdouble), lo, hi, width, boundary):
         z = (((place[..., None] - lo) / length - edges) * (length / width)).astype(np.float64)

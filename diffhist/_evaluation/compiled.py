@@ -53,7 +53,9 @@ def serves(x: Array) -> bool:
 
 def width(ways: Sequence[Any]) -> int:
     """Elements of the rows that pixels are spread in; 0 where there are none so wide."""
-    return next((n for n in LANES if n >= max(w.taps for w in ways)), 0) if len(ways) <= 2 else 0
+    if len(ways) > 2 or any(w.axis.edges for w in ways):
+        return 0
+    return next((n for n in LANES if n >= max(w.taps for w in ways)), 0)
 
 
 def plan(ways: Sequence[Any], orders: Sequence[int], x: Array, dtype: Any) -> Plan | None:

@@ -6,18 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from diffhist._array import Array, accumulator_dtype, device, in_parts
-from diffhist._evaluation.kernel import Axis, by_x, chunk, coordinate, depth, edges, fold
+from diffhist._evaluation.kernel import Axis, above, by_x, chunk, coordinate, depth, fold, places
 
 
 def masses(xp: Any, x: Array, axis: Axis, orders: Iterable[int]) -> dict[int, Array]:
     """x (B, n) -> its mass in every bin (B, K, n), for each order: for kernels as wide as the range."""
     reach = axis.reach(depth(xp, x.dtype))
     u, sign = coordinate(xp, x, axis, 25 * reach)  # where the kernel is 0, not merely small
-    pad = 0 if axis.boundary == "open" else reach
+    pad = 0 if axis.boundary == "open" else axis.across(depth(xp, x.dtype))
     found = {}
-    for o, above in edges(xp, u, -pad, axis.bins + pad, axis, orders).items():
-        above = by_x(above, axis, sign, o)
-        padded = above[:, :-1, :] - above[:, 1:, :]
+    edges = places(xp, axis, -pad, axis.bins + pad, u)[None, :, None]
+    for o, shares in above(xp, u, edges, axis, orders).items():
+        shares = by_x(shares, axis, sign, o)
+        padded = shares[:, :-1, :] - shares[:, 1:, :]
         found[o] = xp.moveaxis(fold(xp, xp.moveaxis(padded, 1, -1), axis, pad), -1, 1)
     return found
 
@@ -63,5 +64,5 @@ def _products(xp: Any, masses: list[Array]) -> Array:
 
 
 def _size(xp: Any, pixels: Any, axes: Any, dtype: Any) -> int:
-    each = sum(a.bins + 2 * a.reach(depth(xp, dtype)) for a in axes)
+    each = sum(a.bins + 2 * a.across(depth(xp, dtype)) for a in axes)
     return chunk(pixels[0].shape[0] * (each + math.prod([a.bins for a in axes[:-1]])))

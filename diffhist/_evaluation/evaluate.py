@@ -39,7 +39,7 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     kinds: list[list[Any]] = [[Band(xp, a, dtype)] for a in axes]
     if dtype == xp.float32 and all(o <= 1 for order in orders for o in order):
         for kind, a in zip(kinds, axes, strict=True):
-            if KERNELS[a.kernel].nodes:
+            if KERNELS[a.kernel].nodes and not a.edges:
                 kind.append(Spline(xp, a, dtype, plane=plane, last=kind is kinds[-1]))
     for ways in map(list, itertools.product(*kinds)):
         size = math.prod([w.size for w in ways])

@@ -3,18 +3,24 @@
 Everything here is plain array code on samples in rows: coordinates (B, n), histograms (B, K).
 """
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from diffhist._array import Array, device, index_dtype
+import numpy as np
+
+from diffhist._array import Array, constant, device, index_dtype
 from diffhist._evaluation.kernels import KERNELS
 
 CHUNK = 1 << 20  # elements of the temporaries that are alive at once
 
 
 class Axis(NamedTuple):
-    """The bins of one coordinate: ``bins`` intervals of length ``step`` from ``low``, kernel ``width`` in bins."""
+    """The bins of one coordinate: ``bins`` intervals of length ``step`` from ``low``, kernel ``width`` in such lengths.
+
+    Bins of different lengths have a mean of ``step``, and ``edges``: from 0 to ``bins``, in units of it.
+    """
 
     bins: int
     low: float
@@ -22,10 +28,33 @@ class Axis(NamedTuple):
     width: float
     boundary: str
     kernel: str = "logistic"
+    edges: tuple[float, ...] = ()
 
     def reach(self, nepers: float) -> int:
-        """Bins on each side beyond which the kernel has fallen by exp(-nepers)."""
+        """Lengths of bins beyond which the kernel has fallen by exp(-nepers)."""
         return max(1, math.ceil(self.width * KERNELS[self.kernel].support(nepers)))
+
+    def across(self, nepers: float) -> int:
+        """Bins on each side, from wherever, that hold all that is in reach."""
+        return _most_bins(self, self.reach(nepers)) if self.edges else self.reach(nepers)
+
+    def edge(self, k: int) -> float:
+        """The k-th edge from ``low``, also beyond the range, where bins go on as the boundary says."""
+        if not self.edges:
+            return float(k)
+        turn, k = divmod(k, self.bins)
+        if self.boundary == "reflect" and turn % 2:
+            return (turn + 1.0) * self.bins - self.edges[self.bins - k]
+        return turn * self.bins + self.edges[k]
+
+
+@functools.lru_cache(maxsize=256)
+def _most_bins(axis: Axis, length: int) -> int:
+    """The most bins that begin, from the edge of one on, within a length in units of bins."""
+    turns, rest = divmod(length, 2 * axis.bins)  # bins come again after two turns at most
+    places = np.asarray([axis.edge(k) for k in range(4 * axis.bins + 1)])
+    within = np.searchsorted(places, places[: 2 * axis.bins] + rest) - np.arange(2 * axis.bins)
+    return max(1, turns * 2 * axis.bins + int(within.max()))
 
 
 def depth(xp: Any, dtype: Any) -> float:
@@ -52,10 +81,21 @@ def coordinate(xp: Any, x: Array, axis: Axis, reach: int) -> tuple[Array, Array]
     return xp.where(mirrored, 2.0 * axis.bins - u, u), xp.where(mirrored, -xp.ones_like(u), xp.ones_like(u))
 
 
-def edges(xp: Any, u: Array, first: int, last: int, axis: Axis, orders: Iterable[int]) -> dict[int, Array]:
-    """Share of a kernel at u (B, n) above each edge, or its derivatives by u, for each order: (B, edges, n)."""
-    k = xp.arange(first, last + 1, dtype=u.dtype, device=device(u))[None, :, None]
-    z = (u[:, None, :] - k) * min(1.0 / axis.width, 1e30)
+def places(xp: Any, axis: Axis, first: int, last: int, like: Array) -> Array:
+    """Edges from the ``first`` to the ``last``, in units of bins."""
+    if not axis.edges:
+        return xp.arange(first, last + 1, dtype=like.dtype, device=device(like))
+    return constant(xp, _places, (axis, first, last), like.dtype, like)
+
+
+def _places(axis: Axis, first: int, last: int) -> np.ndarray:
+    return np.asarray([axis.edge(k) for k in range(first, last + 1)])
+
+
+def above(xp: Any, u: Array, edges: Array, axis: Axis, orders: Iterable[int]) -> dict[int, Array]:
+    """Share of a kernel at u (B, n) above each of the edges, which broadcast to (B, edges, n), or its derivatives by u,
+    for each order."""
+    z = (u[:, None, :] - edges) * min(1.0 / axis.width, 1e30)
     return by_u(KERNELS[axis.kernel].above(xp, z, orders), axis)
 
 

@@ -13,7 +13,7 @@ import array_api_compat.numpy
 import numpy as np
 
 from diffhist._array import Array, constant, device, index_dtype
-from diffhist._evaluation.kernel import Axis, coordinate, depth, edges, fold, mirrored, unfold
+from diffhist._evaluation.kernel import Axis, above, coordinate, depth, fold, mirrored, unfold
 from diffhist._evaluation.kernels import KERNELS
 
 
@@ -123,10 +123,9 @@ def _coefficients(kernel: str, width: float, degree: int, fineness: int, reach: 
     t = (np.arange(per_cell) + 0.5) / per_cell
     weights = np.stack(_weights(t, degree), axis=1) / scale
     u = (np.arange(cells)[:, None] + t) / M - reach
-    above = edges(array_api_compat.numpy, u.reshape(1, -1), 0, 1, Axis(1, 0.0, 1.0, width, "open", kernel), (order,))[
-        order
-    ]
-    seen = (above[0, 0] - above[0, 1]).reshape(u.shape) @ weights
+    axis, ends = Axis(1, 0.0, 1.0, width, "open", kernel), np.arange(2.0)[:, None]
+    shares = above(array_api_compat.numpy, u.reshape(1, -1), ends, axis, (order,))[order]
+    seen = (shares[0, 0] - shares[0, 1]).reshape(u.shape) @ weights
     normal, right = np.zeros((cells + degree,) * 2), np.zeros(cells + degree)
     for c in range(cells):
         normal[c : c + degree + 1, c : c + degree + 1] += weights.T @ weights

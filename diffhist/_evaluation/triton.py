@@ -62,7 +62,7 @@ def covers(x: torch.Tensor, axes: Sequence[Axis], orders: Sequence[Sequence[int]
     return (
         dtype == torch.float32
         and len(axes) in MOST_TAPS
-        and all(a.kernel == "logistic" for a in axes)
+        and all(a.kernel == "logistic" and not a.edges for a in axes)
         and x.numel() > 0
         and all(o <= 2 for order in orders for o in order)
         and all(Tiles.of(a).taps <= MOST_TAPS[len(axes)] for a in axes)
