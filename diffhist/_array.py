@@ -4,6 +4,8 @@ import contextlib
 import functools
 import operator
 import sys
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ from diffhist._registry import backend_of, innermost, is_array, name_of
 
 Array = Any
 _TORCH_HALF = ("float16", "bfloat16")
+KEPT = 1 << 26  # bytes of constants
 UNKNOWN = 1 << 13  # elements to take at a time where their number is not known yet
 
 
@@ -291,18 +294,24 @@ def _scanned(step: Any, state: Any, arrays: Sequence[Any], size: int, axis: int)
 
 
 def constant(xp: Any, make: Callable[..., np.ndarray], arguments: tuple[Any, ...], dtype: Any, like: Array) -> Array:
-    """``make(*arguments)`` beside the array ``like``, made once."""
+    """``make(*arguments)`` beside the array ``like``, made once: a copy to a GPU would wait for it. What was used last
+    is kept, up to `KEPT` bytes."""
     if is_jax(like):  # while JAX traces, whatever it makes belongs to that trace
-        return xp.asarray(_made(make, arguments), dtype=dtype)
-    return _kept(xp, make, arguments, dtype, device(like))
+        return xp.asarray(make(*arguments), dtype=dtype)
+    key = (xp, make, arguments, dtype, device(like))
+    with _lock:
+        found, size = _kept.pop(key, (None, 0))
+    if found is None:
+        made = make(*arguments)
+        found, size = xp.asarray(made, dtype=dtype, device=device(like)), made.nbytes
+    with _lock:
+        _kept[key] = found, size
+        total = sum(size for _, size in _kept.values())
+        while total > KEPT:
+            _, (_, size) = _kept.popitem(last=False)
+            total -= size
+    return found
 
 
-@functools.lru_cache(maxsize=256)
-def _kept(xp: Any, make: Callable[..., np.ndarray], arguments: tuple[Any, ...], dtype: Any, where: Any) -> Array:
-    """The same, kept on a device: a copy to a GPU would wait for it."""
-    return xp.asarray(_made(make, arguments), dtype=dtype, device=where)
-
-
-@functools.lru_cache(maxsize=256)
-def _made(make: Callable[..., np.ndarray], arguments: tuple[Any, ...]) -> np.ndarray:
-    return make(*arguments)
+_kept: OrderedDict[Any, tuple[Array, int]] = OrderedDict()
+_lock = threading.Lock()

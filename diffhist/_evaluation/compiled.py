@@ -22,6 +22,7 @@ import numpy as np
 from diffhist._array import Array, is_torch
 from diffhist._evaluation.band import Band
 from diffhist._evaluation.kernel import Axis
+from diffhist._evaluation.spline import Spline
 
 COMPILED = True  # False turns the kernels off, as NUMBA_DISABLE_JIT does
 LEAST = 1 << 12  # pixels: for fewer, loading Numba takes longer than it can save
@@ -113,10 +114,16 @@ def _plan(kinds: Any, orders: tuple[int, ...], bits: int) -> Plan | None:
     for (kind, settings), o in zip(kinds, orders, strict=True):
         way = _made(kind, settings)
         axis, M = way.axis, getattr(way, "fineness", 1)
-        found = _fit(kind, tuple((vars(way) | {"axis": axis._replace(low=0.0, step=1.0)}).items()), o, lanes, bits)
+        plain = axis._replace(low=0.0, step=1.0)
+        if isinstance(way, Spline):  # one fit for all widths: taps are the same in cells of any size
+            plain = Axis(64, 0.0, 1.0, 1.0, "open")
+            settings = vars(Spline(way.xp, plain, np.float32, plane=way.degree == 4, last=True))
+        found = _fit(kind, tuple((dict(settings) | {"axis": plain}).items()), o, lanes, bits)
         if found is None:
             return None
         first, least, coefficients = found
+        if isinstance(way, Spline):
+            first = way.origin * M
         boundary = ("open", "circular", "reflect").index(axis.boundary)
         scale = axis.step**-o if isinstance(way, Band) else 1.0
         cells, margin, turn = float(axis.bins * M), (way.reach + 0.5) * M, -1.0 if o % 2 else 1.0

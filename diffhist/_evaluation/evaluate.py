@@ -15,12 +15,14 @@ from typing import Any
 from diffhist._array import UNKNOWN, Array, accumulator_dtype, device, in_parts, scatter_add, take
 from diffhist._evaluation import compiled
 from diffhist._evaluation.band import Band
+from diffhist._evaluation.coarse import Coarse
 from diffhist._evaluation.dense import gather_dense, spread_dense
 from diffhist._evaluation.kernel import Axis, chunk
 from diffhist._evaluation.kernels import KERNELS
 from diffhist._evaluation.spline import Spline
 
 TABLE = 3 << 19  # elements of the largest grid of splines
+BLOCK = 1 << 20  # elements of the largest table between splines and bins
 LANES = 2  # parts of a single sample that are summed side by side, and then together
 
 
@@ -49,9 +51,9 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
         else:
             each = math.prod([w.taps for w in ways]) * 1.2 + (2.0 * ways[-1].taps if plane else 0.0)
             each += (1.2 if plane else 3.0) * size / max(1, N)
-        fits = size <= TABLE and all(w.reach <= 2 * w.axis.bins for w in ways)
-        usable = all(isinstance(w, Band) for w in ways) or fits
-        if usable and each < cost:
+        splines = [w for w in ways if isinstance(w, Spline)]
+        fits = size <= TABLE and all(w.reach <= 2 * w.axis.bins and w.block <= BLOCK for w in splines)
+        if (fits or not splines) and each < cost:
             best, cost = ways, each
     return best
 
@@ -65,11 +67,31 @@ def spread(
     dtype: Any,
 ) -> Array:
     """sum_o sum_i w_oi prod_j pi_k^(o_j)(x_ji) over the pixels of each row: (B, N) -> (B, Kx[, Ky, ...])."""
+    wide = _wide(xp, axes, dtype)
     total: Any = None
     for n, order in enumerate(orders):
-        more = _spread(xp, coordinates, None if weights is None else weights[:, n, :], axes, order, dtype)
+        w = None if weights is None else weights[:, n, :]
+        more = _spread(xp, coordinates, w, [c.axis for c in wide], order, dtype)
         total = more if total is None else total + more
-    return total
+    fine = _each_axis(xp, total, wide, Coarse.refine, dtype)
+    if fine is total or any(map(any, orders)):
+        return fine
+    # what is left of a tail may be rounding, on both sides of 0: there are no logarithms of it
+    least = -1e-6 * xp.max(xp.abs(fine), axis=tuple(range(1, fine.ndim)), keepdims=True)
+    return xp.where((fine < 0) & (fine > least), xp.zeros_like(fine), fine)
+
+
+def _wide(xp: Any, axes: Sequence[Axis], dtype: Any) -> list[Coarse]:
+    """The axes to evaluate on; what wider bins lose is above the rounding of float64."""
+    return [Coarse(xp, a, allowed=dtype == xp.float32) for a in axes]
+
+
+def _each_axis(xp: Any, h: Array, wide: Sequence[Coarse], to: Any, dtype: Any) -> Array:
+    """Bins of a coordinate, on axis j + 1 of h, ``to`` others by ``wide[j]``."""
+    for j, coarse in enumerate(wide, start=1):
+        if coarse.merged > 1:
+            h = xp.moveaxis(to(coarse, xp.moveaxis(xp.astype(h, dtype, copy=False), j, -1)), -1, j)
+    return h
 
 
 def _spread(xp: Any, coordinates: Any, weights: Any, axes: Any, order: Sequence[int], dtype: Any) -> Array:
@@ -177,8 +199,10 @@ def gather(
     xp: Any, h: Array, coordinates: Sequence[Array], axes: Sequence[Axis], orders: Sequence[Sequence[int]], dtype: Any
 ) -> list[Array]:
     """sum_k h_k prod_j pi_k^(order_j)(x_ji) at each pixel: (B, Kx[, Ky, ...]) -> (B, N) for each of ``orders``."""
+    wide = _wide(xp, axes, dtype)
+    h = _each_axis(xp, xp.astype(h, dtype, copy=False), wide, Coarse.coarsen, dtype)
+    axes = [c.axis for c in wide]
     ways = _ways(xp, axes, coordinates[0], dtype, orders)
-    h = xp.astype(h, dtype, copy=False)
 
     def step(_: None, h: Array, *pixels: Array) -> tuple[None, tuple[Array, ...]]:
         if ways is None:

@@ -131,6 +131,16 @@ def unfold(xp: Any, h: Array, axis: Axis, pad: int) -> Array:
     return xp.take(h, index, axis=-1)
 
 
+def placed(xp: Any, a: Array, front: int, length: int) -> Array:
+    """``a`` in an array of ``length`` along the last axis, from ``front`` on: zeros around it, cut off at the ends."""
+    a = a[..., max(0, -front) : min(a.shape[-1], length - front)]
+    ends = max(0, front), length - max(0, front) - a.shape[-1]
+    if not any(ends):
+        return a
+    before, after = (xp.zeros((*a.shape[:-1], n), dtype=a.dtype, device=device(a)) for n in ends)
+    return xp.concat([before, a, after], axis=-1)
+
+
 def mirrored(sign: Array, order: int) -> bool:
     """Whether a derivative of this order changes its sign in a mirror."""
     return order % 2 == 1 and not isinstance(sign, float)

@@ -4,7 +4,6 @@ A pixel meets few nodes of the grid, whatever the kernel's width; each bin is th
 once by least squares. For float32 alone: the splines stand for the kernel to a few parts in a million.
 """
 
-import functools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 
-from diffhist._array import Array, constant, device, index_dtype
-from diffhist._evaluation.kernel import Axis, above, coordinate, depth, fold, mirrored, unfold
+from diffhist._array import Array, constant, index_dtype
+from diffhist._evaluation.kernel import Axis, above, coordinate, depth, fold, mirrored, placed, unfold
 from diffhist._evaluation.kernels import KERNELS
 
 
@@ -36,6 +35,7 @@ class Spline:
         # 8 is a third faster.
         self.run = 8 * math.ceil((2 * self.reach + math.ceil(self.degree / M)) / 8)
         self.frames = math.ceil((axis.bins + 2 * self.pad) / self.run) + 1
+        self.block = 2 * self.run**2 * M
         # Bins in front of the range that have nodes: all that a bin sees, where this makes frames of the table as it is
         # (of the last axis: the rows of the table are many).
         self.origin = self.pad + self.reach if last or axis.boundary == "open" else 0
@@ -59,7 +59,7 @@ class Spline:
     def collect(self, grid: Array, order: int) -> Array:
         """Nodes (..., size) -> bins (..., K)."""
         xp, run, shape = self.xp, self.run, grid.shape[:-1]
-        framed = _placed(xp, xp.astype(grid, self.dtype, copy=False), -self.shift, self.frames * run * self.fineness)
+        framed = placed(xp, xp.astype(grid, self.dtype, copy=False), -self.shift, self.frames * run * self.fineness)
         block = self._block(order, grid)
         seen = xp.matmul(xp.reshape(framed, (-1, block.shape[0])), block)  # one product: NumPy makes one for each row
         seen = xp.reshape(seen, (*shape, self.frames, 2 * run))
@@ -71,24 +71,14 @@ class Spline:
         """The adjoint of `collect`: bins (..., K) -> nodes (..., size)."""
         xp, run, shape = self.xp, self.run, h.shape[:-1]
         h = unfold(xp, h * self.axis.step**-order, self.axis, self.pad)
-        runs = xp.reshape(_placed(xp, h, run, (self.frames + 1) * run), (*shape, -1, run))
+        runs = xp.reshape(placed(xp, h, run, (self.frames + 1) * run), (*shape, -1, run))
         framed = xp.concat([runs[..., 1:, :], runs[..., :-1, :]], axis=-1)
         grid = xp.matmul(xp.reshape(framed, (-1, 2 * run)), xp.matrix_transpose(self._block(order, h)))
-        return _placed(xp, xp.reshape(grid, (*shape, -1)), self.shift, self.size)
+        return placed(xp, xp.reshape(grid, (*shape, -1)), self.shift, self.size)
 
     def _block(self, order: int, like: Array) -> Array:
-        arguments = (self.axis.kernel, self.axis.width, self.degree, self.fineness, self.reach, order, self.run)
-        return constant(self.xp, _block, arguments, self.dtype, like)
-
-
-def _placed(xp: Any, a: Array, front: int, length: int) -> Array:
-    """``a`` in an array of ``length`` along the last axis, from ``front`` on: zeros around it, cut off at the ends."""
-    a = a[..., max(0, -front) : min(a.shape[-1], length - front)]
-    ends = max(0, front), length - max(0, front) - a.shape[-1]
-    if not any(ends):
-        return a
-    before, after = (xp.zeros((*a.shape[:-1], n), dtype=a.dtype, device=device(a)) for n in ends)
-    return xp.concat([before, a, after], axis=-1)
+        arguments = (self.axis.kernel, self.axis.width, self.degree, self.fineness, self.reach, self.run)
+        return constant(self.xp, _blocks, arguments, self.dtype, like)[order, ...]
 
 
 def _weights(t: Array, degree: int) -> list[Array]:
@@ -115,35 +105,40 @@ def _weights(t: Array, degree: int) -> list[Array]:
     return [first, mean - half, third, mean + half, last]
 
 
-@functools.lru_cache(maxsize=64)
-def _coefficients(kernel: str, width: float, degree: int, fineness: int, reach: int, order: int) -> np.ndarray:
-    """Least-squares coefficients of the kernel's mass in one bin (or its derivative in u) in splines."""
-    M, scale, per_cell = fineness, math.factorial(degree), 2 * degree + 2
+def _coefficients(kernel: str, width: float, degree: int, fineness: int, reach: int) -> np.ndarray:
+    """Least-squares coefficients in splines of the kernel's mass in one bin, and of its derivative in u: (2, nodes)."""
+    M, scale, per_cell = fineness, math.factorial(degree), degree + 1
     cells = (2 * reach + 1) * M
     t = (np.arange(per_cell) + 0.5) / per_cell
     weights = np.stack(_weights(t, degree), axis=1) / scale
     u = (np.arange(cells)[:, None] + t) / M - reach
     axis, ends = Axis(1, 0.0, 1.0, width, "open", kernel), np.arange(2.0)[:, None]
-    shares = above(array_api_compat.numpy, u.reshape(1, -1), ends, axis, (order,))[order]
-    seen = (shares[0, 0] - shares[0, 1]).reshape(u.shape) @ weights
-    normal, right = np.zeros((cells + degree,) * 2), np.zeros(cells + degree)
-    for c in range(cells):
-        normal[c : c + degree + 1, c : c + degree + 1] += weights.T @ weights
-        right[c : c + degree + 1] += seen[c]
-    found = np.linalg.solve(normal, right)
+    shares = above(array_api_compat.numpy, u.reshape(1, -1), ends, axis, (0, 1))
+    seen = np.stack([(s[0, 0] - s[0, 1]).reshape(u.shape) for s in (shares[0], shares[1])]) @ weights
+    # The normal equations are a convolution, solved by its spectrum: the mass has faded at both ends.
+    right, products = np.zeros((2, cells + degree)), np.zeros(cells + degree)
+    for n in range(degree + 1):
+        right[:, n : n + cells] += seen[..., n]
+        products[n] = (weights[:, n:] * weights[:, : degree + 1 - n]).sum()
+    spectrum = 2.0 * np.fft.rfft(products).real - products[0]
+    found = np.fft.irfft(np.fft.rfft(right) / spectrum, right.shape[1])
+    found[0] = np.maximum(found[0], 0.0)  # rounding, which would be all of a tail: there are no logarithms of it
     # The masses of all bins add up to 1, and their derivatives to 0, exactly: what is missing goes where the mass is.
-    padded = np.zeros(math.ceil(len(found) / M) * M)
-    padded[: len(found)] = found
-    rows = padded.reshape(-1, M)
+    padded = np.zeros((2, math.ceil(found.shape[1] / M) * M))
+    padded[:, : found.shape[1]] = found
+    rows = padded.reshape(2, -1, M)
     bell = np.abs(rows) + 1e-300
-    rows += ((0.0 if order else 1.0) - rows.sum(0)) * bell / bell.sum(0)
-    return rows.ravel()[: len(found)] / scale
+    rows += (np.array([[[1.0]], [[0.0]]]) - rows.sum(1, keepdims=True)) * bell / bell.sum(1, keepdims=True)
+    return padded[:, : found.shape[1]] / scale
 
 
-def _block(kernel: str, width: float, degree: int, fineness: int, reach: int, order: int, run: int) -> np.ndarray:
-    """Coefficients between a frame of nodes and two runs of bins, its own and the one before: (nodes, 2 run)."""
-    a = _coefficients(kernel, width, degree, fineness, reach, order)
-    block = np.zeros((2 * run * fineness, run))
-    for k in range(run):
-        block[k * fineness : k * fineness + len(a), k] = a
-    return np.concatenate(np.split(block, 2), axis=1)
+def _blocks(kernel: str, width: float, degree: int, fineness: int, reach: int, run: int) -> np.ndarray:
+    """Coefficients between a frame of nodes and two runs of bins, its own and the one before, for the kernel's masses
+    and for their derivatives: (2, nodes, 2 run)."""
+    a = _coefficients(kernel, width, degree, fineness, reach)
+    half = run * fineness
+    column = np.zeros((2, 3 * half), np.float32)
+    column[:, half : half + a.shape[1]] = a
+    # each bin's column starts so many nodes later than the one before
+    block = np.lib.stride_tricks.sliding_window_view(column, 2 * half, axis=1)[:, :0:-fineness].swapaxes(1, 2)
+    return np.concatenate([block[:, :half], block[:, half:]], axis=2)
