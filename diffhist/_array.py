@@ -61,11 +61,12 @@ def check_arrays(named: dict[str, Array], weights: Array | None = None, weights_
                 f"{name} must be an array of NumPy, torch, JAX, CuPy, ... or of a library added by "
                 f"`diffhist.register_backend`, got {name_of(a)}"
             )
+        _check_dense(name, a)
     xp = namespace(*given.values())
     plain = {name: innermost(a) for name, a in given.items()}
     for name, a in plain.items():
         if not (
-            xp.isdtype(a.dtype, "real floating")
+            (xp.isdtype(a.dtype, "real floating") and "float8" not in str(a.dtype))
             or is_half(a)
             or (name == f"`{weights_name}`" and xp.isdtype(a.dtype, "bool"))
         ):
@@ -74,6 +75,22 @@ def check_arrays(named: dict[str, Array], weights: Array | None = None, weights_
     if len(set(places.values())) > 1:
         raise ValueError(f"arrays must be on one device, got {', '.join(f'{n} on {d}' for n, d in places.items())}")
     return xp
+
+
+def _check_dense(name: str, array: Array) -> None:
+    """Refuse arrays of which some elements are not there: their mask or their layout would be lost in silence."""
+    if _is(array, "numpy.ma", "MaskedArray"):
+        raise TypeError(
+            f"{name} must not be a masked array, whose mask would be lost: give its `numpy.ma.getdata`, and as "
+            "`weights` `~numpy.ma.getmaskarray` of it"
+        )
+    if is_torch(array):
+        torch = sys.modules["torch"]
+        kind = "nested" if array.is_nested else str(array.layout)
+        if type(array).__name__ == "MaskedTensor":
+            kind = "masked"
+        if kind != str(torch.strided):
+            raise TypeError(f"{name} must be a dense tensor, got one that is {kind}; for gaps there are `weights`")
 
 
 def check_histograms(p: Array, q: Array) -> tuple[Array, Array]:
@@ -201,11 +218,20 @@ def _rows(array: Array) -> list[Array]:
 
 
 def _sorted_sums(xp: Any, row: Array, index: Array, values: Array) -> Array:
-    """Scatter-add with the standard's functions alone: sort, and take differences of the running sum."""
+    """Scatter-add with the standard's functions alone: sort, and add up each run of one index by itself (a difference
+    of running sums would lose what is small beside what comes before)."""
     order = xp.argsort(index)
-    running = xp.cumulative_sum(xp.take(values, order), include_initial=True)
-    ends = xp.searchsorted(xp.take(index, order), xp.arange(row.shape[0]), side="right")
-    return row + xp.diff(xp.take(running, ends), prepend=xp.zeros(1, dtype=row.dtype))
+    index, total = xp.take(index, order), xp.take(values, order)
+    step = 1
+    while step < index.shape[0]:
+        same = index[step:] == index[:-step]
+        more = xp.where(same, total[:-step], xp.zeros_like(total[:-step]))
+        total = xp.concat([total[:step], total[step:] + more])
+        step *= 2
+    bins = xp.arange(row.shape[0])
+    first, after = (xp.searchsorted(index, bins, side=side) for side in ("left", "right"))
+    sums = xp.take(total, xp.clip(after - 1, 0, None))
+    return row + xp.where(after > first, sums, xp.zeros_like(sums))
 
 
 def take(xp: Any, table: Array, index: Array, offset: int = 0) -> Array:

@@ -33,6 +33,8 @@ def register_backend(kind: type | str, backend: Any) -> None:
             on arrays that are being differentiated, ``call.pull`` gives second derivatives.
         ``vjp(fun, *arrays)``
             ``fun(*arrays)``, and a function from a cotangent to a tuple of one cotangent for each array.
+        ``jvp(fun, primals, tangents)``, optional
+            ``fun(*primals)`` and its tangent: `diffhist.jvp` needs it.
         ``inner(array)``, optional
             What an array stands for while it is differentiated, if it is a wrapper: such arrays may meet those that
             they stand for.

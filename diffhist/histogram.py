@@ -227,6 +227,8 @@ def _axis(of: str, bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary:
     for name, given, known in (("boundary", boundary, BOUNDARIES), ("kernel", kernel, tuple(KERNELS))):
         if given not in known:
             raise ValueError(f"`{name}`{of} must be one of {', '.join(known)}, got {given!r}")
+    if not math.isfinite(high - low):
+        raise ValueError(f"`range`{of} must have a finite length, got ({low}, {high})")
     step = (high - low) / bins
     try:
         width = KERNELS[kernel].width if bandwidth is None else float(bandwidth) / step
@@ -255,11 +257,25 @@ def _edges(of: str, bins: Any) -> tuple[float, ...]:
 
 def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any, axis: Any, normalize: bool) -> Array:
     *pixels, w = samples(*images, weights, axis=axis, names=(*map(_name, builtins.range(len(images))), "weights"))
+    _check_resolution(pixels, grids)
     sums = spread(*pixels, w, axes=grids, orders=((0,) * len(grids),))
     if not normalize:
         return sums
     dtype = namespace(*images).result_type(*(i.dtype for i in images))
     return share(sums, w, rank=len(grids), count=pixels[0].shape[-1], dtype=dtype)
+
+
+def _check_resolution(pixels: Sequence[Array], grids: Sequence[Axis]) -> None:
+    xp = namespace(*pixels)
+    for n, (x, grid) in enumerate(zip(pixels, grids, strict=True)):
+        finest, farthest = xp.finfo(compute_dtype(xp, x)), max(abs(grid.low), abs(grid.low + grid.bins * grid.step))
+        if grid.step < finest.eps * farthest:
+            raise ValueError(
+                f"`bins` of `{_name(n)}` must not be narrower than its values' own resolution, about "
+                f"{finest.eps * farthest:.1g} in this `range`, got {grid.step:.1g}; subtract an offset, or use float64"
+            )
+        if farthest > finest.max:
+            raise ValueError(f"`range` of `{_name(n)}` must hold numbers of its dtype, up to {finest.max:.1g}")
 
 
 def _name(n: int) -> str:

@@ -27,8 +27,6 @@ def vjp(fun: Callable[..., Array], *arrays: Array) -> tuple[Array, Callable[[Arr
     output, inputs = _recorded(fun, arrays)
 
     def pullback(cotangent: Array) -> tuple[Array, ...]:
-        if cotangent.shape != output.shape:
-            raise ValueError(f"`cotangent` must have the value's shape {output.shape}, got {cotangent.shape}")
         return backward(output, cotangent, inputs)
 
     return output.value, pullback

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from diffhist._array import Array, check_arrays, namespace
-from diffhist._registry import backend_of
+from diffhist._registry import backend_of, is_array, name_of
 
 __all__ = ["Call", "differentiable", "jvp", "value_and_grad", "vjp"]
 
@@ -147,8 +147,8 @@ def vjp(
     value : array
         ``fun(*arrays, **parameters)``, detached from any outer differentiation.
     pullback : callable
-        Takes a cotangent of the value's shape and returns a tuple: one array for each of ``arrays``, the
-        vector-Jacobian product.
+        Takes a cotangent of the value's shape (a number where that is ()) and returns a tuple: one array for each of
+        ``arrays``, the vector-Jacobian product.
 
     Examples
     --------
@@ -158,7 +158,33 @@ def vjp(
     >>> float(value), pullback(np.array(1.0))
     (1.0, (array([2., 0.]), array([-2., -0.])))
     """
-    return backend_of(*arrays).vjp(lambda *a: fun(*a, **parameters), *arrays)
+    value, pullback = _able(arrays, "vjp")(lambda *a: fun(*a, **parameters), *arrays)
+
+    def checked(cotangent: Array) -> tuple[Array, ...]:
+        if isinstance(cotangent, (int, float)) and value.shape == ():
+            cotangent = cotangent * namespace(value).ones_like(value)
+        if not is_array(cotangent):
+            raise TypeError(f"`cotangent` must be an array of shape {tuple(value.shape)}, got {name_of(cotangent)}")
+        if tuple(cotangent.shape) != tuple(value.shape):
+            raise ValueError(
+                f"`cotangent` must have the value's shape {tuple(value.shape)}, got {tuple(cotangent.shape)}"
+            )
+        return pullback(cotangent)
+
+    return value, checked
+
+
+def _able(arrays: Sequence[Array], name: str) -> Any:
+    """``vjp`` or ``jvp`` of the arrays' backend."""
+    backend = backend_of(*arrays)
+    if not hasattr(backend, name):
+        if hasattr(backend, "inner"):
+            raise TypeError(
+                f"`{name}` of an array that is being differentiated, by a `value_and_grad`, `vjp` or `jvp` around it, "
+                "needs torch or JAX arrays: diffhist's own tape takes first derivatives"
+            )
+        raise TypeError(f"`{name}` needs a backend that has it, and that of {name_of(arrays[0])} does not")
+    return getattr(backend, name)
 
 
 def jvp(
@@ -205,7 +231,7 @@ def jvp(
                 f"`tangents[{n}]` must have the shape and dtype of its primal, {tuple(p.shape)} of {p.dtype}, "
                 f"got {tuple(t.shape)} of {t.dtype}"
             )
-    return backend_of(*primals).jvp(lambda *a: fun(*a, **parameters), tuple(primals), tuple(tangents))
+    return _able(primals, "jvp")(lambda *a: fun(*a, **parameters), tuple(primals), tuple(tangents))
 
 
 def value_and_grad(fun: Callable[..., Array], argnums: int | tuple[int, ...] = 0) -> Callable[..., tuple[Array, Any]]:

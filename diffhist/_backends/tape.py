@@ -65,7 +65,7 @@ class Traced:
         return of_one_library(self.value).asarray(other, dtype=self.value.dtype)
 
     def __getattr__(self, name: str) -> Any:
-        _refuse(f"`.{name}`")
+        _refuse(f"`.{name}`", _NotRecordedError)
 
     def _refused(self, *args: Any, **kwargs: Any) -> Any:
         _refuse("this operation")
@@ -87,8 +87,12 @@ class Traced:
     __bool__ = __float__ = __int__ = __len__ = __iter__ = __abs__ = __lt__ = __gt__ = __le__ = __ge__ = _refused
 
 
-def _refuse(what: str) -> Any:
-    raise TypeError(
+class _NotRecordedError(TypeError, AttributeError):
+    """Both, so that `hasattr` says no."""
+
+
+def _refuse(what: str, kind: type[TypeError] = TypeError) -> Any:
+    raise kind(
         f"{what} is not recorded by diffhist's tape: inside value_and_grad and vjp, use diffhist's functions, + - * /, "
         "sum() and mean() on the traced array, or do the rest outside, or use torch or JAX arrays"
     )

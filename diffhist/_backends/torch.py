@@ -73,6 +73,8 @@ _Bridge.forward.__signature__ = inspect.signature(_Bridge.forward)  # type: igno
 def apply(call: Call, *tensors: torch.Tensor) -> torch.Tensor:
     if torch.compiler.is_compiling():
         _told_the_compiler()
+    elif torch.jit.is_tracing():
+        raise TypeError("`torch.jit.trace` cannot record diffhist's functions: use `torch.export` or `torch.compile`")
     return _applied(call, *tensors)
 
 
@@ -93,6 +95,13 @@ _told_the_compiler._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def vjp(fun: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> Any:
+    if not (torch.is_inference_mode_enabled() or any(t.is_inference() for t in tensors)):
+        return _pulled(fun, tensors)
+    with torch.inference_mode(False):  # tensors of that mode cannot be saved for a way back
+        return _pulled(fun, [t.clone() for t in tensors])
+
+
+def _pulled(fun: Callable[..., torch.Tensor], tensors: Sequence[torch.Tensor]) -> Any:
     leaves = [t.detach().requires_grad_() for t in tensors]
     with torch.enable_grad():
         output = fun(*leaves)

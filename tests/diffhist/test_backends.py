@@ -174,10 +174,21 @@ def test_the_last_registration_counts(registry):
     class Own(np.ndarray):
         pass
 
-    register_backend(Own, SimpleNamespace(vjp=lambda fun, *arrays: "first"))
-    assert vjp(soft_histogram, np.ones(3).view(Own)) == "first"
-    register_backend(Own, SimpleNamespace(vjp=lambda fun, *arrays: "second"))
-    assert vjp(soft_histogram, np.ones(3).view(Own)) == "second"
+    register_backend(Own, SimpleNamespace(vjp=lambda fun, *arrays: ("first", None)))
+    assert vjp(soft_histogram, np.ones(3).view(Own))[0] == "first"
+    register_backend(Own, SimpleNamespace(vjp=lambda fun, *arrays: ("second", None)))
+    assert vjp(soft_histogram, np.ones(3).view(Own))[0] == "second"
     assert vjp(soft_histogram, np.ones(3), bins=2)[0].shape == (2,)
     with pytest.raises(TypeError, match=r"kind.*3"):
         register_backend(3, SimpleNamespace())
+
+
+def test_a_backend_that_does_not_differentiate(registry):
+    class Plain(np.ndarray):
+        pass
+
+    register_backend(Plain, SimpleNamespace(namespace=lambda a: np, apply=lambda call, *a: call.evaluate(*a)))
+    x = np.linspace(0.1, 0.9, 5).view(Plain)
+    for call in (lambda: vjp(soft_histogram, x), lambda: diffhist.jvp(soft_histogram, (x,), (x,))):
+        with pytest.raises(TypeError, match=r"`(jvp|vjp)` needs a backend that has it.*Plain"):
+            call()

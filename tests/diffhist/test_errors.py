@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
-from arrays import from_numpy
+from arrays import from_numpy, to_numpy
+from numpy.testing import assert_allclose
 
+import diffhist
 from diffhist import emd, joint_histogram, soft_histogram, squared_emd
 
 
@@ -156,3 +158,62 @@ def test_options_are_keywords_and_arrays_are_not():
         joint_histogram(x, x, 8, (0.0, 1.0), 0.1)
     with pytest.raises(TypeError):
         squared_emd(x, x, True)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, about prototypes
+def test_arrays_with_gaps_are_refused():
+    """Their mask would be lost in silence."""
+    x = np.ma.masked_greater(np.linspace(0.0, 1.0, 9), 0.5)
+    with pytest.raises(TypeError, match=r"`x` must not be a masked array.*getmaskarray"):
+        soft_histogram(x, 4)
+    with pytest.raises(TypeError, match="`weights` must not be a masked array"):
+        soft_histogram(np.asarray(x), 4, weights=x)
+    torch = pytest.importorskip("torch")
+    t = torch.rand(4, 4)
+    for bad, kind in [(t.to_sparse(), "sparse"), (t.to_sparse_csr(), "sparse"), (t.to_mkldnn(), "mkldnn")]:
+        with pytest.raises(TypeError, match=f"`x` must be a dense tensor.*{kind}"):
+            soft_histogram(bad, 4)
+    with pytest.raises(TypeError, match="dtype"):
+        soft_histogram(t.to(torch.float8_e4m3fn), 4)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, about prototypes
+def test_nested_and_masked_tensors_are_refused():
+    torch = pytest.importorskip("torch")
+    from torch.masked import masked_tensor
+
+    t = torch.rand(4)
+    for bad, kind in [(torch.nested.nested_tensor([t, t[:2]]), "nested"), (masked_tensor(t, t > 0.5), "masked")]:
+        with pytest.raises(TypeError, match=f"`x` must be a dense tensor.*{kind}"):
+            soft_histogram(bad, 4)
+
+
+def test_bins_that_values_cannot_tell_apart():
+    with pytest.raises(ValueError, match=r"`bins` of `x`.*resolution.*float64"):
+        soft_histogram(np.full(4, 1000, np.float32), 4, (1000, 1000.0001))
+    assert soft_histogram(np.full(4, 1000.0), 4, (1000, 1000.0001)).sum() > 0.4
+    with pytest.raises(ValueError, match="`range` must have a finite length"):
+        soft_histogram(np.zeros(4), 4, (-1e308, 1e308))
+
+
+def test_cotangents_are_checked(xp):
+    x = from_numpy(xp, np.linspace(0.1, 0.9, 6))
+    value, pullback = diffhist.vjp(lambda x: diffhist.entropy(soft_histogram(x, 4)), x)
+    assert_allclose(to_numpy(pullback(2.0)[0]), 2 * to_numpy(pullback(xp.ones_like(value))[0]))
+    with pytest.raises(ValueError, match=r"`cotangent` must have the value's shape \(\), got \(3,\)"):
+        pullback(from_numpy(xp, np.ones(3)))
+    _, pullback = diffhist.vjp(lambda x: soft_histogram(x, 4), x)
+    with pytest.raises(TypeError, match=r"`cotangent` must be an array of shape \(4,\), got builtins.float"):
+        pullback(1.0)
+
+
+def test_the_tape_says_what_it_cannot():
+    x = np.linspace(0.1, 0.9, 6)
+
+    def loss(x):
+        return diffhist.entropy(soft_histogram(x, 4))
+
+    with pytest.raises(TypeError, match="torch or JAX"):
+        diffhist.value_and_grad(lambda x: diffhist.value_and_grad(loss)(x)[1].sum())(x)
+    value, _ = diffhist.value_and_grad(lambda x: loss(x) * (2.0 if hasattr(x, "device") else 1.0))(x)
+    assert value == loss(x)

@@ -224,3 +224,19 @@ def test_ten_million_pixels(rng):
     want = reference.soft_histogram(x[: 10**5], bins=64)
     assert_allclose(soft_histogram(np.tile(x[: 10**5], 100), 64), want, rtol=0, atol=5e-6 / 64)
     assert_allclose(soft_histogram(x, boundary="circular"), 1 / 256, rtol=0, atol=6 * np.sqrt(1 / 256 / 10**7))
+
+
+def test_weights_of_very_different_sizes(xp):
+    """No bin is a difference of sums in which it would be lost."""
+    x = from_numpy(xp, np.linspace(0.005, 0.995, 100))
+    w = np.geomspace(1e25, 1e-3, 100)
+    h = soft_histogram(x, 100, bandwidth=1e-4, weights=from_numpy(xp, w), normalize=False)
+    assert_allclose(to_numpy(h), w, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bandwidth", [100.0, 1e5])
+@pytest.mark.parametrize("kernel", ["logistic", "gaussian"])
+def test_float32_far_wider_than_an_open_range(kernel, bandwidth, rng):
+    x, options = rng.random(50, np.float32), {"bins": 64, "bandwidth": bandwidth, "kernel": kernel}
+    want = reference.soft_histogram(x.astype(np.float64), **options)
+    assert_allclose(soft_histogram(x, **options), want, rtol=2e-6)

@@ -411,3 +411,20 @@ def test_export_with_a_dimension_that_changes():
     dynamic = {"x": {1: torch.export.Dim("n", min=2)}}
     program = torch.export.export(Module(), (x,), dynamic_shapes=dynamic, strict=True)
     assert_allclose(program.module()(y), Module()(y), rtol=1e-12)
+
+
+def test_inference_mode():
+    x = torch.rand(20)
+    want = value_and_grad(lambda x: soft_histogram(x, 4).pow(2).sum())(x)
+    with torch.inference_mode():
+        inside = value_and_grad(lambda x: soft_histogram(x, 4).pow(2).sum())(x.clone())
+        made_there = x.clone()
+    for found in (inside, value_and_grad(lambda x: soft_histogram(x, 4).pow(2).sum())(made_there)):
+        for f, w in zip(found, want, strict=True):
+            torch.testing.assert_close(f, w)
+
+
+@pytest.mark.filterwarnings("ignore")  # trace() is on its way out
+def test_jit_trace_says_what_to_use():
+    with pytest.raises(TypeError, match=r"torch\.export.*torch\.compile"):
+        torch.jit.trace(lambda x: soft_histogram(x, 4), torch.rand(9))
