@@ -28,6 +28,7 @@ COMPILED = True  # False turns the kernels off, as NUMBA_DISABLE_JIT does
 LEAST = 1 << 12  # pixels: for fewer, loading Numba takes longer than it can save
 PART = 1 << 13  # pixels that are worth a thread
 LANES = (4, 8, 16, 32)  # widths of the rows; kernels of more taps are left to array code
+PADDING: dict[str, Any] = {"open": "constant", "circular": "wrap", "reflect": "symmetric"}  # by NumPy's names
 MOST_PIECES = 512  # that a cell is cut into
 PLANES = {32: 4, 64: 9}  # coefficients of a polynomial, by bits of the dtype
 ROUNDING = {32: 2e-7, 64: 2e-14}  # of the largest tap
@@ -173,24 +174,34 @@ def spread(plan: Plan, pixels: Sequence[Array], weights: Array | None, dtype: An
     threads = _threads(pixels[0])
     parts = max(1, min(threads // B, N // PART))
     tables = np.zeros(B * parts * plan.size + len(plan.lanes))
-    columns = *_pair(pixels, dtype), None if weights is None else _plain(weights, dtype)
+    columns = *_pair(pixels, dtype), None if weights is None else plain(weights, dtype)
     _shared(threads, B * parts, lambda *some: _kernels().spread(tables, *columns, *plan, parts, *some))
     each = tables[: B * parts * plan.size].reshape(B, parts, plan.size)
     return each[:, 0] if parts == 1 else each.sum(1)
 
 
-def gather(plan: Plan, table: Array, pixels: Sequence[Array], dtype: Any) -> np.ndarray:
+def padded(h: Array, ways: Sequence[Band], dtype: Any) -> np.ndarray:
+    """`Band.expand` along all axes (B, Kx[, Ky]) -> (B, size), without turning the table around for each."""
+    table = plain(h, dtype)
+    for axis, way in enumerate(ways, start=1):
+        table = np.pad(
+            table, [(way.pad * (d == axis),) * 2 for d in range(table.ndim)], mode=PADDING[way.axis.boundary]
+        )
+    return table.reshape(len(table), -1)
+
+
+def gather(plan: Plan, table: np.ndarray, pixels: Sequence[Array], dtype: Any) -> np.ndarray:
     """Tables (B, size), seen at pixels (B, N)."""
-    h, (x, y) = _plain(table, dtype), _pair(pixels, dtype)
-    padded = np.concatenate([h.ravel(), np.zeros(len(plan.lanes), h.dtype)])
-    seen = np.empty(y.shape, h.dtype)
-    of = {name: c.astype(h.dtype) for name in ("of_x", "of_y") if (c := getattr(plan, name)) is not None}
+    x, y = _pair(pixels, dtype)
+    longer = np.concatenate([table.ravel(), np.zeros(len(plan.lanes), table.dtype)])
+    seen = np.empty(y.shape, table.dtype)
+    of = {name: c.astype(table.dtype) for name in ("of_x", "of_y") if (c := getattr(plan, name)) is not None}
     own = plan._replace(**of)
-    _shared(_threads(pixels[0]), y.size, lambda *some: _kernels().gather(padded, seen, x, y, *own, *some))
+    _shared(_threads(pixels[0]), y.size, lambda *some: _kernels().gather(longer, seen, x, y, *own, *some))
     return seen
 
 
-def _plain(a: Array, dtype: Any) -> np.ndarray:
+def plain(a: Array, dtype: Any) -> np.ndarray:
     """Of NumPy, contiguous, and writable, for which Numba would else compile once more."""
     a = a.detach().to(dtype).numpy() if is_torch(a) else a.astype(np.dtype(dtype).newbyteorder("="), copy=False)
     return np.require(a, requirements=["C", "W"])
@@ -198,7 +209,7 @@ def _plain(a: Array, dtype: Any) -> np.ndarray:
 
 def _pair(pixels: Sequence[Array], dtype: Any) -> tuple[Any, np.ndarray]:
     """The first coordinate, None where there is but one, and the last."""
-    *lead, last = (_plain(c, dtype) for c in pixels)
+    *lead, last = (plain(c, dtype) for c in pixels)
     return (lead[0] if lead else None), last
 
 

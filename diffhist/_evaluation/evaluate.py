@@ -155,8 +155,8 @@ def _table(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: An
 
 
 def _collected(xp: Any, h: Array, way: Any, order: int) -> Array:
-    """``way.collect``, of several axes by strips."""
-    if h.ndim == 2:
+    """``way.collect``, of several axes by strips: splines make more of a table before they make less."""
+    if h.ndim == 2 or isinstance(way, Band):
         return way.collect(h, order)
     strips = chunk(8 * math.prod(h.shape[2:]))
     return in_parts(lambda _, strip: (None, (way.collect(strip, order),)), None, [h], strips, 1)[1][0]
@@ -213,10 +213,14 @@ def gather(
 
 
 def gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: Any) -> tuple[Array, ...]:
-    tables = [_expanded(xp, h, ways, o) for o in orders]
     plans = [p for o in orders if (p := compiled.plan(ways, o, pixels[0], dtype))]
     if len(plans) == len(orders):
-        return tuple(xp.asarray(compiled.gather(p, t, pixels, dtype)) for p, t in zip(plans, tables, strict=True))
+        if all(isinstance(w, Band) for w in ways):
+            plain = [compiled.padded(h, ways, dtype)] * len(orders)
+        else:
+            plain = [compiled.plain(_expanded(xp, h, ways, o), dtype) for o in orders]
+        return tuple(xp.asarray(compiled.gather(p, t, pixels, dtype)) for p, t in zip(plans, plain, strict=True))
+    tables = [_expanded(xp, h, ways, o) for o in orders]
 
     def step(_: None, *cut: Array) -> tuple[None, tuple[Array, ...]]:
         index, taps = _located(xp, [xp.astype(c, dtype, copy=False) for c in cut], ways, orders)
