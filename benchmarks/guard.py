@@ -1,7 +1,8 @@
-"""Has anything become slow? ``python -m benchmarks.guard [--record]``: ratios of times beside the ones in guard.json.
+"""Has anything become slow? ``python -m benchmarks.guard [--record | --peers]``: ratios of times beside guard.json's.
 
 Ratios, never absolute times, and of processor time on one thread, which other processes on the machine hardly touch.
-Exits with status 1 where a ratio is lost, twice in a row. ``--record`` writes the ratios down as the new ones.
+Exits with status 1 where a ratio is lost, twice in a row. ``--record`` writes the ratios down as the new ones;
+``--peers`` prints instead how diffhist compares with others, where the extra ``bench`` is installed.
 """
 
 from __future__ import annotations
@@ -35,9 +36,29 @@ RATIOS: dict[str, tuple[tuple[dict[str, Any], str, str], tuple[dict[str, Any], s
     "MI: batch of 4 / 1": ((MI | {"batch": 4}, "diffhist, torch", "step"), (MI, "diffhist, torch", "step")),
     "histogram: torch / torch.histc": ((EMD, "diffhist, torch", "histogram"), (EMD, "torch.histc", "histogram")),
 }
+PEERS = {
+    f"MI, {content}, {bins} bins: grid_count / {ours}": (
+        (MI | {"content": content, "bins": bins}, "torch-interpol grid_count", "step"),
+        (MI | {"content": content, "bins": bins}, ours, "step"),
+    )
+    for content in ("hue", "noise")
+    for bins in (64, 256, 1024)
+    for ours in ("diffhist, torch", "diffhist, NumPy")
+} | {
+    f"{name}, {content}: {other} / {ours}": (
+        (task | {"content": content}, other, kind),
+        (task | {"content": content}, ours, kind),
+    )
+    for content in ("hue", "noise")
+    for ours in ("diffhist, torch", "diffhist, NumPy")
+    for name, task, other, kind in (
+        ("MI forward", MI, "np.histogram2d", "histogram"),
+        ("EMD", EMD, "dense formula", "step"),
+    )
+}
 
 
-def measure() -> dict[str, float]:
+def measure(pairs: dict[str, Any] = RATIOS) -> dict[str, float]:
     """The ratios now: medians over rounds in which everything takes its turn."""
     import torch
 
@@ -46,14 +67,14 @@ def measure() -> dict[str, float]:
 
     torch.set_num_threads(1)
     calls: dict[str, Callable[[], Any]] = {}
-    for fields, row, kind in (side for pair in RATIOS.values() for side in pair):
+    for fields, row, kind in (side for pair in pairs.values() for side in pair):
         key = str((fields, row, kind))
         if key not in calls:
             calls[key] = getattr(ROWS[fields["task"]][row](Case(**fields), *images(Case(**fields))), kind)
             calls[key]()
     rounds = [{key: _turn(call) for key, call in calls.items()} for _ in range(ROUNDS)]
     return {
-        name: statistics.median(r[str(ours)] / r[str(other)] for r in rounds) for name, (ours, other) in RATIOS.items()
+        name: statistics.median(r[str(ours)] / r[str(other)] for r in rounds) for name, (ours, other) in pairs.items()
     }
 
 
@@ -86,8 +107,15 @@ def check(take: Callable[[], dict[str, float]], record: dict[str, float]) -> lis
 def main() -> int:
     """Compare with the record, or write it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__)
-    parser.add_argument("--record", action="store_true", help="write guard.json anew")
-    if parser.parse_args().record:
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--record", action="store_true", help="write guard.json anew")
+    instead.add_argument("--peers", action="store_true", help="print ratios of others' times to diffhist's")
+    options = parser.parse_args()
+    if options.peers:
+        for name, ratio in measure(PEERS).items():
+            print(f"{name:56}{ratio:9.3g}")
+        return 0
+    if options.record:
         RECORD.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
         return 0
     record = json.loads(RECORD.read_text(encoding="utf-8"))
@@ -105,5 +133,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    os.environ |= dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+    )
     sys.exit(main())

@@ -194,6 +194,18 @@ def test_guard_exits_with_1(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == "lost: c / d: 9, on record 3, allowed 5.25\n"
 
 
+def test_guard_beside_others(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["guard", "--peers"])
+    monkeypatch.setattr(guard, "measure", lambda pairs: dict.fromkeys(pairs, 2.0))
+    assert guard.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(guard.PEERS)
+    assert all(line.endswith(" 2") for line in lines)
+    for fields, row, kind in (side for pair in guard.PEERS.values() for side in pair):
+        assert row in peers.ROWS[fields["task"]]
+        assert kind in peers.Work._fields
+
+
 def test_guard_has_a_record_of_every_ratio():
     assert json.loads(guard.RECORD.read_text(encoding="utf-8")).keys() == guard.RATIOS.keys()
 
