@@ -227,14 +227,14 @@ def _axis(of: str, bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary:
     for name, given, known in (("boundary", boundary, BOUNDARIES), ("kernel", kernel, tuple(KERNELS))):
         if given not in known:
             raise ValueError(f"`{name}`{of} must be one of {', '.join(known)}, got {given!r}")
-    if not math.isfinite(high - low):
+    if not high - low < math.inf:
         raise ValueError(f"`range`{of} must have a finite length, got ({low}, {high})")
     step = (high - low) / bins
     try:
         width = KERNELS[kernel].width if bandwidth is None else float(bandwidth) / step
     except (TypeError, ValueError):
         raise TypeError(f"`bandwidth`{of} must be a number or None, got {bandwidth!r}") from None
-    if not (width > 0 and math.isfinite(width)):
+    if not 0 < width < math.inf:  # torch.compile may have made a symbol of it
         raise ValueError(f"`bandwidth`{of} must be positive and finite, got {bandwidth}")
     if boundary != "open" and KERNELS[kernel].nodes:  # at twice the period, one wound round it is flat to 1e-16
         width = min(width, (2.0 if boundary == "circular" else 4.0) * bins)

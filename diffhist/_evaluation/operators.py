@@ -35,7 +35,11 @@ def _stacked(coordinates: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.T
 
 def _written(axes: Sequence[Axis], orders: Any) -> tuple[str, list[int]]:
     """What an operator can be given, in place of axes and orders."""
-    return repr([tuple(a) for a in axes]), [o for order in orders for o in order]
+    plain = [
+        (int(bins), float(low), float(step), float(width), *names, tuple([float(e) for e in edges]))
+        for bins, low, step, width, *names, edges in axes  # torch.compile may have made symbols of the numbers
+    ]
+    return repr(plain), [o for order in orders for o in order]
 
 
 @functools.lru_cache

@@ -428,3 +428,12 @@ def test_inference_mode():
 def test_jit_trace_says_what_to_use():
     with pytest.raises(TypeError, match=r"torch\.export.*torch\.compile"):
         torch.jit.trace(lambda x: soft_histogram(x, 4), torch.rand(9))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_vmap_of_what_is_compiled():
+    torch.compiler.reset()
+    x = images(0, 3, 9)
+    compiled = torch.compile(lambda x: soft_histogram(x, 5), backend="aot_eager")
+    assert_allclose(torch.func.vmap(compiled)(x), soft_histogram(x, 5), rtol=1e-12)
