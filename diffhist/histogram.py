@@ -231,7 +231,7 @@ def _axis(of: str, bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary:
         raise ValueError(f"`range`{of} must have a finite length, got ({low}, {high})")
     step = (high - low) / bins
     try:
-        width = KERNELS[kernel].width if bandwidth is None else float(bandwidth) / step
+        width = _default_width(kernel) if bandwidth is None else float(bandwidth) / step
     except (TypeError, ValueError):
         raise TypeError(f"`bandwidth`{of} must be a number or None, got {bandwidth!r}") from None
     if not 0 < width < math.inf:  # torch.compile may have made a symbol of it
@@ -241,6 +241,13 @@ def _axis(of: str, bins: Any, range: Any, bandwidth: Any, kernel: Any, boundary:
     places = tuple([(e - low) / step for e in edges])
     even = all(abs(place - k) <= 1e-12 * bins for k, place in enumerate(places))  # to rounding
     return Axis(bins, low, step, width, boundary, kernel, () if even else (0.0, *places[1:-1], float(bins)))
+
+
+def _default_width(kernel: str) -> float:
+    return KERNELS[kernel].width
+
+
+_default_width._dynamo_marked_constant = True  # type: ignore[attr-defined] # torch.compile would make a symbol of it
 
 
 def _edges(of: str, bins: Any) -> tuple[float, ...]:
