@@ -58,7 +58,7 @@ class Config:
     ema: float = _field(0.0, "decay of the averaged generator that samples and checkpoints use; 0 for none")
     flip: str = _field("vertical", "random flips: vertical (top to bottom), horizontal, none")
     lambda_emd: float = _field(100.0, "weight of the EMD term, Eq. 26")
-    emd_form: str = _field("sum", "EMD term over the bins: sum (Eq. 13 as printed), mean, or root of the mean (Eq. 12)")
+    emd_form: str = _field("mean", "EMD term over the bins: their mean, sum (Eq. 13 as printed), or root of the mean")
     gamma_mi: float = _field(25.0, "weight of the MI term, Eq. 27")
     lambda_adv: float = _field(1.0, "weight of the adversarial term, Eq. 28; 0 trains no discriminator")
     lambda_smooth: float = _field(0.0, "weight of the smoothness of the displacement of hue")
@@ -127,8 +127,8 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> Config:
-        """The inverse of `to_json`; a field that is missing takes the paper's value, an unknown one is an error."""
-        values = json.loads(text)
+        """The inverse of `to_json`; a field that is missing is as 0.1.0 had it, an unknown one is an error."""
+        values = {"emd_form": "sum"} | json.loads(text)  # which 0.1.0, that had no choice, trained with
         if values.pop("prior", None) is not None and values.get("circle"):  # 0.1.0 had both; `paper` is as it was
             raise ConfigError("it was made by version 0.1.0, whose `default` was another network; train anew")
         unknown = sorted(values.keys() - {f.name for f in dataclasses.fields(cls)})

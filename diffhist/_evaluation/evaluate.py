@@ -53,7 +53,7 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
             each += (1.2 if plane else 3.0) * size / max(1, N)
         splines = [w for w in ways if isinstance(w, Spline)]
         fits = size <= TABLE and all(w.reach <= 2 * w.axis.bins and w.block <= BLOCK for w in splines)
-        # Of few bins, fine splines keep a digit more of MI's gradient than bands, which end; compiled, they are as fast.
+        # Of few bins, fine splines keep a digit more of MI's gradient than bands, which end; compiled, as fast.
         better = fast and plane and fits and len(splines) == len(ways) and max(bins) <= 128
         if (fits or not splines) and (each < cost or better):
             best, cost = ways, each
