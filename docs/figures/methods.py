@@ -9,7 +9,7 @@ import huenet
 PAIRS = (("coffee", "rocket"), ("chelsea", "retina"))
 METHODS = ("reinhard", "transport", "relaxed", "optimize", "huenet")
 
-figure, axes = plt.subplots(len(PAIRS), 2 + len(METHODS), figsize=(12.8, 4.4), layout="constrained")
+figure, axes = plt.subplots(len(PAIRS), 2 + len(METHODS), figsize=(12.8, 5.2), layout="constrained")
 for row, names in zip(axes, PAIRS, strict=True):
     source, target = map(square, names)
     shown = {"source": source, "target": target}
@@ -18,4 +18,4 @@ for row, names in zip(axes, PAIRS, strict=True):
         ax.imshow(np.asarray(picture))
         ax.set(xticks=[], yticks=[], title=name)
         if name not in ("source", "target"):
-            ax.set_xlabel(values(source, target, picture), fontsize=8)
+            ax.set_xlabel(values(source, target, picture).replace(", ", "\n"), fontsize=9)
