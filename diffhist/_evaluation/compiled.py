@@ -173,11 +173,13 @@ def spread(plan: Plan, pixels: Sequence[Array], weights: Array | None, dtype: An
     B, N = pixels[0].shape
     threads = _threads(pixels[0])
     parts = max(1, min(threads // B, N // PART))
-    tables = np.zeros(B * parts * plan.size + len(plan.lanes))
+    each = plan.size + len(plan.lanes)  # so that no thread writes, be it zeros, where another one adds
+    tables = np.zeros(B * parts * each)
     columns = *_pair(pixels, dtype), None if weights is None else plain(weights, dtype)
-    _shared(threads, B * parts, lambda *some: _kernels().spread(tables, *columns, *plan, parts, *some))
-    each = tables[: B * parts * plan.size].reshape(B, parts, plan.size)
-    return each[:, 0] if parts == 1 else each.sum(1)
+    own = plan._replace(size=each)
+    _shared(threads, B * parts, lambda *some: _kernels().spread(tables, *columns, *own, parts, *some))
+    made = tables.reshape(B, parts, each)[..., : plan.size]
+    return made[:, 0] if parts == 1 else made.sum(1)
 
 
 def padded(h: Array, ways: Sequence[Band], dtype: Any) -> np.ndarray:

@@ -354,3 +354,13 @@ def test_without_a_place_to_keep_what_is_compiled(monkeypatch):
 
     monkeypatch.setattr(numba, "njit", nowhere)
     assert compiled_kernels._jit(lambda a: a + 1)(1) == 2
+
+
+@pytest.mark.parametrize("boundary", ["circular", "reflect"])
+def test_no_thread_writes_where_another_adds(boundary, rng):
+    """Rows are as wide as vectors are, and reach beyond their table's end, where another thread's begins."""
+    x = rng.random((1, 400_000), np.float32)
+    options = {"bins": 6, "boundary": boundary, "bandwidth": 0.01}
+    want = soft_histogram(x.astype(np.float64), **options)
+    for _ in range(20):
+        assert_allclose(soft_histogram(x, **options), want, rtol=0, atol=1e-5)
