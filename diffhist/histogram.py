@@ -186,6 +186,9 @@ def joint_histogram(
     images, unnamed = (x, y, *others), more[len(others) :]
     if len(unnamed) > 2 or any(a is not b for a, b in zip(more, others, strict=False)):
         raise TypeError(f"expected arrays, then `bins` and `range`, got {', '.join(name_of(a) for a in (x, y, *more))}")
+    named = {"bins": not (isinstance(bins, int) and bins == 256), "range": range != (0.0, 1.0)}
+    if twice := [name for (name, given), _ in zip(named.items(), unnamed, strict=False) if given]:
+        raise TypeError(f"`{twice[0]}` must be given once, got it with its name and without")
     bins = unnamed[0] if unnamed else bins
     range = unnamed[1] if unnamed[1:] else range
     nested = isinstance(range, (tuple, list)) and any(isinstance(r, (tuple, list)) for r in range)

@@ -12,10 +12,10 @@ from diffhist._evaluation.kernel import Axis, above, by_x, chunk, coordinate, de
 def masses(xp: Any, x: Array, axis: Axis, orders: Iterable[int]) -> dict[int, Array]:
     """x (B, n) -> its mass in every bin (B, K, n), for each order: for kernels as wide as the range."""
     reach, dtype = axis.reach(depth(xp, x.dtype)), x.dtype
-    if axis.boundary == "open" and axis.width > 8 * axis.bins:  # shares above all edges are nearly alike
+    if axis.width > 8:  # shares above neighbouring edges are nearly alike
         x = xp.astype(x, accumulator_dtype(xp, x))
     u, sign = coordinate(xp, x, axis, 25 * reach)  # where the kernel is 0, not merely small
-    pad = 0 if axis.boundary == "open" else axis.across(depth(xp, x.dtype))
+    pad = 0 if axis.boundary == "open" else axis.across(depth(xp, dtype))
     found = {}
     edges = places(xp, axis, -pad, axis.bins + pad, u)[None, :, None]
     for o, shares in above(xp, u, edges, axis, orders).items():

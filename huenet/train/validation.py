@@ -176,12 +176,16 @@ def warnings(figures: dict[str, float]) -> list[str]:
 
 
 def summary(figures: dict[str, float]) -> str:
-    """One line: palette distance, EMD and incoherence as ratios, relative MI, realism."""
+    """One line: palette distance, which version 0.1.0 did not measure, EMD and incoherence as ratios, relative MI,
+    realism."""
     f = figures
+    palette = ""
+    if "palette_output" in f:
+        palette = f"palette distance {f['palette_output']:.4f} of {f['palette_source']:.4f}, undone {f['undone']:.0%}; "
     real = f"; KID {f['kid']:.0f}, AUC {f['auc']:.2f}" if "kid" in f else ""
     return (
-        f"palette distance {f['palette_output']:.4f} of {f['palette_source']:.4f}, undone {f['undone']:.0%}; "
-        f"EMD to the target {f['emd_output']:.3f}, {f['emd_output'] / max(f['emd_source'], 1e-9):.2f} of the source's; "
+        f"{palette}EMD to the target {f['emd_output']:.3f}, "
+        f"{f['emd_output'] / max(f['emd_source'], 1e-9):.2f} of the source's; "
         f"hue incoherence {f['incoherence_output']:.4f}, "
         f"{f['incoherence_output'] / max(f['incoherence_source'], 1e-9):.2f} of the source's; "
         f"relative MI of source and output {f['relative_mi']:.2f} (chance {f['relative_mi_floor']:.2f}){real}"

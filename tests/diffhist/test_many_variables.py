@@ -215,3 +215,11 @@ def test_conditional_information_sees_a_common_cause(xp, rng):
     assert given_z < 0.15 * plain
     with pytest.raises(ValueError, match=r"`pxyz` must be of shape \(..., Kx, Ky, Kz\)"):
         diffhist.conditional_mutual_information(xp.ones((3, 4)))
+
+
+@pytest.mark.parametrize(("more", "named"), [((16,), {"bins": 8}), ((16, (0.0, 2.0)), {"range": (0.0, 3.0)})])
+def test_bins_and_range_are_given_once(more, named, rng):
+    x, y = rng.random((2, 30))
+    with pytest.raises(TypeError, match=f"`{next(iter(named))}` must be given once"):
+        joint_histogram(x, y, *more, **named)
+    assert joint_histogram(x, y, *more).shape == (16, 16)

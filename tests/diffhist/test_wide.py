@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 from cases import BOUNDARIES
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -23,9 +23,9 @@ SMOOTH = ("logistic", "gaussian")
     kernel=st.sampled_from(SMOOTH),
     seed=st.integers(0, 99),
 )
+@example(bins=113, wide=1.0, boundary="circular", kernel="logistic", seed=0)  # a prime number: no wider bins
 def test_wide_kernels_against_the_formula(bins, wide, boundary, kernel, seed):
-    """From 8 bins wide to as wide as four times the range. A prime number of bins on a circle cannot be made of wider
-    ones, and is evaluated as it is, where neighbouring shares cancel: 1e-5 where others have 2e-6."""
+    """From 8 bins wide to as wide as four times the range."""
     bandwidth = 8.0 / bins * (bins / 2.0) ** wide
     rng = np.random.default_rng(seed)
     x, w = rng.random((2, 2, 60), np.float32)
@@ -33,10 +33,10 @@ def test_wide_kernels_against_the_formula(bins, wide, boundary, kernel, seed):
     options = {"bins": bins, "bandwidth": bandwidth, "boundary": boundary, "kernel": kernel}
     want = reference.soft_histogram(x.astype(np.float64), weights=w, **options)
     found, pullback = vjp(lambda x: soft_histogram(x, weights=w, **options), x)
-    assert_allclose(found, want, rtol=0, atol=2e-5 * want.max())
+    assert_allclose(found, want, rtol=0, atol=8e-6 * want.max())
     _, exact = vjp(lambda x: soft_histogram(x, weights=w, **options), x.astype(np.float64))
     slope = (np.abs(g).sum(-1, keepdims=True) * want.max() / (options["bandwidth"] * 60)).max()  # of one bin's mass
-    assert_allclose(pullback(g)[0], exact(g.astype(np.float64))[0], rtol=0, atol=2e-5 * slope)
+    assert_allclose(pullback(g)[0], exact(g.astype(np.float64))[0], rtol=0, atol=1e-5 * slope)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)

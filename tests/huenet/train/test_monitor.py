@@ -11,7 +11,7 @@ from huenet.config import from_preset
 from huenet.metrics import palette_distance
 from huenet.train.monitor import Monitor
 from huenet.train.processes import Processes
-from huenet.train.validation import ValidationSet, validate, warnings
+from huenet.train.validation import ValidationSet, summary, validate, warnings
 
 
 def monitor(every, late):
@@ -184,3 +184,12 @@ def test_realism_is_measured_where_there_is_enough_to_measure_it_by(monkeypatch)
     assert same["auc"] == 0.5
     assert turned["auc"] > 0.95
     assert turned["kid"] > 10 * abs(same["kid"])
+
+
+def test_figures_of_before_are_told_without_what_was_not_measured_then():
+    """A run of 0.1.0 that is gone on with has them at its step 0."""
+    old = {"emd_output": 0.1, "emd_source": 0.2, "incoherence_output": 0.01, "incoherence_source": 0.02}
+    old |= {"relative_mi": 0.3, "relative_mi_floor": 0.05}
+    assert summary(old).startswith("EMD to the target 0.100, 0.50 of the source's")
+    new = {**old, "palette_output": 0.002, "palette_source": 0.008, "undone": 0.25}
+    assert summary(new) == "palette distance 0.0020 of 0.0080, undone 25%; " + summary(old)
