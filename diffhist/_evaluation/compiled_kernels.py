@@ -5,7 +5,8 @@ tuple whose length alone counts, says how wide. They read and write ``lanes`` el
 with weight 0: arrays are longer by so many.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numba
@@ -79,18 +80,25 @@ def _polynomials(typingctx, out, coefficients, at, t, least, planes, lanes):
     return types.void(out, coefficients, types.intp, out.dtype, out.dtype, planes, lanes), codegen
 
 
+@contextmanager
+def _each_row(context: Any, builder: Any, kinds: Any, args: Any, width: int) -> Iterator[Any]:
+    """A loop over the rows of a table that a pixel meets: where each lies, its alignment, lead[i], and last."""
+    table, at, stride, lead, rows, last = args[:6]
+    where, align = _vector(context, builder, kinds[5], last, at.type(0), width)
+    row = builder.load(where, align=align)
+    leads = context.make_array(kinds[3])(context, builder, lead).data
+    with cgutils.for_range(builder, rows) as loop:
+        start = builder.add(at, builder.mul(loop.index, stride))
+        where, align = _vector(context, builder, kinds[0], table, start, width)
+        yield where, align, _filled(builder, builder.load(builder.gep(leads, [loop.index])), width), row
+
+
 @_intrinsic
 def _add(typingctx, table, at, stride, lead, rows, last, lanes):
     """table[at + i stride + j] += lead[i] last[j], for the first ``rows`` of i."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        where, align = _vector(context, builder, last, args[5], args[1].type(0), len(lanes))
-        row = builder.load(where, align=align)
-        leads = context.make_array(lead)(context, builder, args[3]).data
-        with cgutils.for_range(builder, args[4]) as loop:
-            start = builder.add(args[1], builder.mul(loop.index, args[2]))
-            where, _ = _vector(context, builder, table, args[0], start, len(lanes))
-            scale = _filled(builder, builder.load(builder.gep(leads, [loop.index])), len(lanes))
+        with _each_row(context, builder, signature.args, args, len(lanes)) as (where, align, scale, row):
             builder.store(_plus_product(builder, builder.load(where, align=align), scale, row), where, align=align)
         return context.get_dummy_value()
 
@@ -102,18 +110,14 @@ def _seen(typingctx, table, at, stride, lead, rows, last, lanes):
     """sum_ij table[at + i stride + j] lead[i] last[j], for the first ``rows`` of i."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        where, align = _vector(context, builder, last, args[5], args[1].type(0), len(lanes))
-        row = builder.load(where, align=align)
-        leads = context.make_array(lead)(context, builder, args[3]).data
-        total: Any = cgutils.alloca_once_value(builder, ir.Constant(row.type, [0.0] * len(lanes)))
-        with cgutils.for_range(builder, args[4]) as loop:
-            start = builder.add(args[1], builder.mul(loop.index, args[2]))
-            where, _ = _vector(context, builder, table, args[0], start, len(lanes))
-            scale = _filled(builder, builder.load(builder.gep(leads, [loop.index])), len(lanes))
+        single = context.get_data_type(table.dtype)
+        total: Any = cgutils.alloca_once_value(
+            builder, ir.Constant(ir.VectorType(single, len(lanes)), [0.0] * len(lanes))
+        )
+        with _each_row(context, builder, signature.args, args, len(lanes)) as (where, align, scale, row):
             more = _plus_product(builder, builder.load(total), builder.load(where, align=align), scale)
             builder.store(more, total)
         each = builder.fmul(builder.load(total), row)
-        single = each.type.element
         name = f"llvm.vector.reduce.fadd.v{len(lanes)}f{table.dtype.bitwidth}"
         add = cgutils.get_or_insert_function(builder.module, ir.FunctionType(single, [single, each.type]), name)
         return builder.call(add, [single(0.0), each], fastmath=["reassoc"])

@@ -9,9 +9,8 @@ from typing import Any
 
 from array_api_compat import array_namespace, device
 
-from huenet.methods.grid import unrolled
 from huenet.methods.sample import Sample
-from huenet.methods.transport import smoothed
+from huenet.methods.transport import smoothed_map
 
 __all__ = ["find", "palette_plan", "relaxed_transport"]
 
@@ -44,11 +43,8 @@ def find(source: Sample, target: Sample, /, *, reg_m: float = 0.1, smooth: float
     """
     if not 0 < reg_m <= 1:
         raise ValueError(f"reg_m must be above 0 and at most 1, got {reg_m}")
-    if not 0 <= smooth <= 256:
-        raise ValueError(f"smooth must be from 0 to 256, got {smooth}")
-    own = source.hue_histogram()
-    move = relaxed_transport(own, target.hue_histogram(), reg_m=reg_m)
-    return unrolled(smoothed(move, own, smooth), own)[:, None, None, :]
+    move = relaxed_transport(source.hue_histogram(), target.hue_histogram(), reg_m=reg_m)
+    return smoothed_map(source, move, smooth)
 
 
 def relaxed_transport(source_hist: Array, target_hist: Array, /, *, reg_m: float = 0.1) -> Array:

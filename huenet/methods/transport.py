@@ -39,10 +39,15 @@ def find(source: Sample, target: Sample, /, *, smooth: float = 8.0) -> Array:
     ValueError
         If `smooth` is not from 0 to 256.
     """
+    return smoothed_map(source, hue_transport(source.hue_histogram(), target.hue_histogram()), smooth)
+
+
+def smoothed_map(source: Sample, displacement: Array, smooth: float) -> Array:
+    """The displacement of each hue (B, 256), `smoothed` by what hues the source has, as a grid (B, 1, 1, 256)."""
     if not 0 <= smooth <= 256:
         raise ValueError(f"smooth must be from 0 to 256, got {smooth}")
     own = source.hue_histogram()
-    return unrolled(hue_transport(own, target.hue_histogram(), smooth=smooth), own)[:, None, None, :]
+    return unrolled(smoothed(displacement, own, smooth), own)[:, None, None, :]
 
 
 def hue_transport(source_hist: Array, target_hist: Array, /, *, smooth: float = 0.0) -> Array:
