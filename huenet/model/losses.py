@@ -76,21 +76,11 @@ def palette_loss(config: Config, output: Tensor, source: Tensor, target: Tensor)
     """
     with torch.no_grad():  # the chroma for which the light leaves room; its gradient would cost more than it tells
         painted = turn_hue(source, output - source[:, 0])
-    p = _linear_histogram(output, painted.amax(1) - painted.amin(1), config.bins)
-    q = _linear_histogram(target[:, 0], chroma(target), config.bins)
+    # the distance blurs by itself: two taps a pixel are enough
+    options: dict[str, Any] = {"bins": config.bins, "kernel": "linear", "boundary": "circular", "axis": PICTURE}
+    p = diffhist.soft_histogram(output, weights=painted.amax(1) - painted.amin(1), **options)
+    q = diffhist.soft_histogram(target[:, 0], weights=chroma(target), **options)
     return diffhist.unbalanced_emd(p, q, circular=True)
-
-
-def _linear_histogram(hue: Tensor, weights: Tensor, bins: int) -> Tensor:
-    """Weighted shares (B, bins), each pixel's cut between the two bins next to it: wide enough a kernel for a distance
-    that blurs, and two taps a pixel are fast."""
-    place = hue.flatten(1) * bins - 0.5
-    low = place.detach().floor()
-    share, low, weights = place - low, low.long(), weights.flatten(1)
-    hist = hue.new_zeros(len(hue), bins).scatter_add(1, low % bins, weights * (1 - share))
-    hist = hist.scatter_add(1, (low + 1) % bins, weights * share)
-    total = hist.sum(1, keepdim=True)
-    return hist / torch.where(total > 0, total, 1)
 
 
 def mi_loss(config: Config, output: Tensor, source: Tensor) -> Tensor:
