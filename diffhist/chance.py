@@ -1,7 +1,6 @@
 """What relative mutual information can reach with soft bins, and what chance alone gives."""
 
 import builtins
-import functools
 from typing import Any
 
 import numpy as np
@@ -45,9 +44,8 @@ def mi_ceiling(
     >>> round(float(diffhist.mi_ceiling(np.linspace(0, 1, 4096), boundary="circular")), 2)
     0.57
     """
-    table = joint_histogram(
-        x, x, bins, range, bandwidth=bandwidth, kernel=kernel, boundary=boundary, weights=weights, axis=axis
-    )
+    options: dict[str, Any] = {"bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
+    table = joint_histogram(x, x, bins=bins, range=range, weights=weights, axis=axis, **options)
     return normalized_mutual_information(table)
 
 
@@ -97,12 +95,13 @@ def mi_floor(
     if not isinstance(draws, int) or draws < 1:
         raise ValueError(f"`draws` must be an integer of at least 1, got {draws!r}")
     x, y, weights = samples(x, y, weights, axis=axis, names=("x", "y", "weights"))
-    table_of = functools.partial(joint_histogram, bins=bins, range=range, kernel=kernel, boundary=boundary)
+    options: dict[str, Any] = {"bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
     xp, rng = namespace(x), np.random.default_rng(seed)
     total: Any = 0.0
     for _ in builtins.range(draws):
         order = xp.asarray(rng.permutation(x.shape[-1]), dtype=index_dtype(xp, x), device=device(x))
         both = None if weights is None else weights * xp.take(weights, order, axis=-1)
-        table = table_of(x, xp.take(y, order, axis=-1), bandwidth=bandwidth, weights=both)
+        shuffled = xp.take(y, order, axis=-1)
+        table = joint_histogram(x, shuffled, bins=bins, range=range, weights=both, **options)
         total = total + normalized_mutual_information(table)
     return total * (1.0 / draws)
