@@ -13,7 +13,6 @@ import io
 import mmap
 import struct
 import warnings
-import zlib
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
 
-from huenet.images import tiff
+from huenet.images import png, tiff
 from huenet.images.metadata import NAMES, Metadata, fitted, jpeg_segments, png_chunks, read
 from huenet.images.read import ImageError, atomic_open, opened, register_heic
 
@@ -118,7 +117,7 @@ def write_picture(path: str | Path, picture: Picture, quality: int | str | None 
             if kind == "TIFF":
                 tiff.write(file, picture.pixels, profile=picture.profile, metadata=metadata)
             elif kind == "PNG" and picture.pixels.dtype == np.uint16:
-                _write_png_16(file, picture)
+                png.write(file, picture.pixels, profile=picture.profile, metadata=metadata)
             else:
                 _write_8(file, kind, picture, quality)
     except (OSError, ValueError, struct.error) as error:
@@ -311,26 +310,3 @@ def _write_8(file: IO[bytes], kind: str, picture: Picture, quality: int | str | 
     # without its descriptor, by which encoders write on their own, and tell of a full disk as "encoder error -2"
     writer: Any = SimpleNamespace(write=file.write, flush=file.flush, tell=file.tell, seek=file.seek)
     Image.fromarray(pixels).save(writer, kind, **options)
-
-
-def _write_png_16(file: IO[bytes], picture: Picture) -> None:
-    import imagecodecs
-
-    data = memoryview(imagecodecs.png_encode(picture.pixels))
-    header = 33  # the signature and IHDR; colour profile and EXIF belong before the pixels
-    file.write(data[:header])
-    if picture.profile:
-        file.write(_chunk(b"iCCP", b"profile\0\0" + zlib.compress(picture.profile)))
-    metadata = picture.metadata
-    if metadata.dpi:
-        across, down = (round(value / 0.0254) for value in metadata.dpi)
-        file.write(_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))  # pixels a metre
-    if metadata.exif:
-        file.write(_chunk(b"eXIf", metadata.exif))
-    for chunk in png_chunks(metadata):
-        file.write(_chunk(*chunk))
-    file.write(data[header:])
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

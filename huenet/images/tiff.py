@@ -72,7 +72,7 @@ def write(file: IO[bytes], pixels: np.ndarray, *, profile: bytes | None = None, 
     So nothing in the block moves, and no more than a strip is in memory.
     """
     height, width, channels = pixels.shape
-    rows = max(1, 2**18 // width)
+    rows = max(1, 2**16 // width)
     block = metadata.exif or exif.EMPTY["<"]
     order = exif.order_of(block)
     file.write(block)

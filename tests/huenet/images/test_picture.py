@@ -1,6 +1,8 @@
 """Picture files through `huenet transfer`: depth, profile, EXIF and transparency come out as they went in."""
 
 import sys
+import tracemalloc
+import zlib
 from functools import partial
 
 import numpy as np
@@ -75,6 +77,24 @@ def test_16_bits_come_back_as_they_were(tmp_path, suffix, channels, height):
         with tifffile.TiffFile(path) as file:
             np.testing.assert_array_equal(file.asarray(), pixels)
             assert [sample.name for sample in file.pages[0].extrasamples] == ["UNASSALPHA"] * (channels - 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_are_written_in_bands(tmp_path, suffix):
+    pixels = np.random.default_rng(0).integers(0, 65536, (1500, 1000, 3), dtype=np.uint16)
+    tracemalloc.start()
+    write_picture(tmp_path / f"deep{suffix}", Picture(pixels))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < pixels.nbytes / 2
+
+
+def test_smooth_16_bits_take_little_room(tmp_path):
+    """Noise in the lowest 4 of 16 bits alone: far from what packing the numbers themselves would take."""
+    ramp = np.add.outer(np.arange(300), np.arange(400))[..., None] * (64, 32, 16)
+    pixels = (ramp + np.random.default_rng(0).integers(0, 16, ramp.shape)).astype(np.uint16)
+    write_picture(tmp_path / "deep.png", Picture(pixels))
+    assert (tmp_path / "deep.png").stat().st_size < 0.7 * len(zlib.compress(pixels.astype(">u2")))
 
 
 def test_16_bits_written_by_others_are_read(tmp_path):
