@@ -145,7 +145,8 @@ def vjp(
     Returns
     -------
     value : array
-        ``fun(*arrays, **parameters)``, detached from any outer differentiation.
+        ``fun(*arrays, **parameters)``. On torch it is detached from a graph, and so is what ``pullback`` gives, but for
+        that of a `value_and_grad`, `vjp` or ``torch.func`` around this call.
     pullback : callable
         Takes a cotangent of the value's shape (a number where that is ()) and returns a tuple: one array for each of
         ``arrays``, the vector-Jacobian product.
@@ -178,11 +179,6 @@ def _able(arrays: Sequence[Array], name: str) -> Any:
     """``vjp`` or ``jvp`` of the arrays' backend."""
     backend = backend_of(*arrays)
     if not hasattr(backend, name):
-        if hasattr(backend, "inner"):
-            raise TypeError(
-                f"`{name}` of an array that is being differentiated, by a `value_and_grad`, `vjp` or `jvp` around it, "
-                "needs torch or JAX arrays: diffhist's own tape takes first derivatives"
-            )
         raise TypeError(f"`{name}` needs a backend that has it, and that of {name_of(arrays[0])} does not")
     return getattr(backend, name)
 
@@ -237,8 +233,10 @@ def jvp(
 def value_and_grad(fun: Callable[..., Array], argnums: int | tuple[int, ...] = 0) -> Callable[..., tuple[Array, Any]]:
     """Turn ``fun`` into one that returns its value and its gradient.
 
-    With NumPy and CuPy arrays ``fun`` is handed traced arrays, which diffhist's functions, ``+ - * /``, ``sum`` and
-    ``mean`` accept; anything else done to them is a TypeError. With torch and JAX arrays their own autodiff is used.
+    With NumPy and CuPy arrays ``fun`` is handed traced arrays, which diffhist's functions, ``+ - * /``, comparisons,
+    slices, ``sum``, ``mean`` and NumPy's ``exp``, ``expm1``, ``log`` and ``sqrt`` accept; anything else done to them is
+    a TypeError. With torch and JAX arrays their own autodiff is used. ``fun`` may itself ask for derivatives by this
+    function, `vjp` or `jvp`: these nest to any order, on every library.
 
     Parameters
     ----------
@@ -261,6 +259,12 @@ def value_and_grad(fun: Callable[..., Array], argnums: int | tuple[int, ...] = 0
     >>> value, gradient = diffhist.value_and_grad(loss)(np.array([0.1, 0.3, 0.4]))
     >>> gradient.shape
     (3,)
+
+    The norm of a gradient has a gradient:
+
+    >>> penalty = lambda x: (lambda g: (g * g).sum())(diffhist.value_and_grad(loss)(x)[1])
+    >>> diffhist.value_and_grad(penalty)(np.array([0.1, 0.3, 0.4]))[1].round(1)
+    array([ 0.3, -0.2, -0.6])
     """
     numbers = argnums if isinstance(argnums, tuple) else (argnums,)
     if not numbers or not all(isinstance(n, int) for n in numbers):

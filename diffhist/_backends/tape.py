@@ -1,68 +1,89 @@
-"""The backend of traced arrays, which record what is done to them: differentiation for libraries that have none."""
+"""The backend of traced arrays, which record what is done to them: differentiation for libraries that have none.
 
+What is differentiated twice is traced twice: the value of a traced array may be one itself, of the differentiation
+around it.
+"""
+
+import functools
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from diffhist._array import Array
 from diffhist._array import namespace as of_one_library
-from diffhist._backends.primitive import Call, differentiable
+from diffhist._backends.operations import BLIND, RECORDED, part
+from diffhist._backends.primitive import Call
+from diffhist._registry import backend_of, innermost, is_array
 
-__all__ = ["Traced", "apply", "backward", "forward", "inner", "namespace"]
+__all__ = ["Traced", "apply", "inner", "jvp", "namespace", "vjp"]
+
+_levels = itertools.count(1)
+
+
+def _operator(name: str, swapped: bool = False) -> Callable[["Traced", Any], Any]:
+    def method(self: "Traced", other: Any) -> Any:
+        other = self._like(other)
+        return getattr(namespace(self), name)(*((other, self) if swapped else (self, other)))
+
+    return method
 
 
 class Traced:
-    """An array on the tape. It takes part in diffhist's functions, ``+ - * /``, ``sum`` and ``mean``."""
+    """An array on the tape of one differentiation, by its ``level``: inner ones are higher, at level 0 are constants.
+
+    It takes part in diffhist's functions, ``+ - * /``, comparisons, slices, ``sum`` and ``mean``.
+    """
 
     __array_priority__ = 1000
     __hash__ = object.__hash__
 
-    def __init__(self, value: Array, call: Call | None = None, inputs: tuple[Any, ...] = ()):
-        self.value, self.call, self.inputs = value, call, inputs
-
-    def values(self) -> list[Array]:
-        """What the call that made it was given, the arrays themselves."""
-        return [i.value if isinstance(i, Traced) else i for i in self.inputs]
+    def __init__(self, value: Array, level: int = 0, call: Call | None = None, inputs: tuple[Any, ...] = ()):
+        self.value, self.level, self.call, self.inputs = value, level, call, inputs
 
     shape = property(lambda self: self.value.shape)
-    ndim = property(lambda self: self.value.ndim)
+    ndim = property(lambda self: len(self.value.shape))
     dtype = property(lambda self: self.value.dtype)
+    device = property(lambda self: self.value.device)
 
     def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> "Traced":
-        return _sum(self, axis=axis, keepdims=keepdims)
+        return RECORDED["sum"](self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> "Traced":
         total = self.sum(axis=axis, keepdims=keepdims)
-        return total / (self.value.size / total.value.size)
+        return total / (math.prod(self.shape) / math.prod(total.shape))
 
-    def __add__(self, other: Any) -> "Traced":
-        return _add(self, self._like(other))
-
-    def __mul__(self, other: Any) -> "Traced":
-        return _multiply(self, self._like(other))
-
-    def __truediv__(self, other: Any) -> "Traced":
-        return _divide(self, self._like(other))
-
-    def __rtruediv__(self, other: Any) -> "Traced":
-        return _divide(self._like(other), self)
-
-    __radd__, __rmul__ = __add__, __mul__
+    __add__, __radd__ = _operator("add"), _operator("add", swapped=True)
+    __sub__, __rsub__ = _operator("subtract"), _operator("subtract", swapped=True)
+    __mul__, __rmul__ = _operator("multiply"), _operator("multiply", swapped=True)
+    __truediv__, __rtruediv__ = _operator("divide"), _operator("divide", swapped=True)
+    __lt__, __le__ = _operator("less"), _operator("less_equal")
+    __gt__, __ge__ = _operator("greater"), _operator("greater_equal")
+    __eq__, __ne__ = _operator("equal"), _operator("not_equal")
+    __and__, __or__ = _operator("logical_and"), _operator("logical_or")
 
     def __neg__(self) -> "Traced":
-        return self * -1.0
+        return RECORDED["negative"](self)
 
-    def __sub__(self, other: Any) -> "Traced":
-        return self + -self._like(other)
-
-    def __rsub__(self, other: Any) -> "Traced":
-        return -self + other
+    def __getitem__(self, key: Any) -> "Traced":
+        key = key if isinstance(key, tuple) else (key,)
+        if not all(isinstance(k, (int, slice, type(...), type(None))) for k in key):
+            _refuse("an index other than slices and integers")
+        return part(self, key=key)
 
     def _like(self, other: Any) -> Any:
-        if isinstance(other, Traced) or hasattr(other, "shape"):
+        if hasattr(other, "shape"):
             return other
         if not isinstance(other, (int, float)):
             _refuse(f"arithmetic with {type(other).__name__}")
-        return of_one_library(self.value).asarray(other, dtype=self.value.dtype)
+        xp = of_one_library(innermost(self))
+        return xp.asarray(other, dtype=self.dtype if xp.isdtype(self.dtype, "real floating") else None)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """What NumPy calls for `array + traced`."""
+        if method != "__call__" or kwargs:
+            _refuse(f"`{ufunc.__name__}.{method}` with {', '.join(kwargs) or 'arrays'}")
+        return getattr(namespace(self), ufunc.__name__)(*(self._like(i) for i in inputs))
 
     def __getattr__(self, name: str) -> Any:
         _refuse(f"`.{name}`", _NotRecordedError)
@@ -70,21 +91,9 @@ class Traced:
     def _refused(self, *args: Any, **kwargs: Any) -> Any:
         _refuse("this operation")
 
-    __array__ = __array_function__ = __array_namespace__ = _refused
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """What NumPy calls for `array + traced`."""
-        own = {"add": "__add__", "subtract": "__sub__", "multiply": "__mul__", "divide": "__truediv__"}
-        name = ufunc.__name__.removeprefix("true_")
-        if method != "__call__" or kwargs or name not in own:
-            return _refuse(f"`{ufunc.__name__}`")
-        first = inputs[0] if isinstance(inputs[0], Traced) else Traced(of_one_library(self.value).asarray(inputs[0]))
-        return getattr(first, own[name])(inputs[1])
-
-    __getitem__ = __setitem__ = __contains__ = __eq__ = __ne__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = (
-        __mod__
-    ) = __floordiv__ = _refused
-    __bool__ = __float__ = __int__ = __len__ = __iter__ = __abs__ = __lt__ = __gt__ = __le__ = __ge__ = _refused
+    __array__ = __array_function__ = __array_namespace__ = __setitem__ = __contains__ = __pow__ = __rpow__ = (
+        __matmul__
+    ) = __rmatmul__ = __mod__ = __floordiv__ = __bool__ = __float__ = __int__ = __len__ = __iter__ = __abs__ = _refused
 
 
 class _NotRecordedError(TypeError, AttributeError):
@@ -93,25 +102,69 @@ class _NotRecordedError(TypeError, AttributeError):
 
 def _refuse(what: str, kind: type[TypeError] = TypeError) -> Any:
     raise kind(
-        f"{what} is not recorded by diffhist's tape: inside value_and_grad and vjp, use diffhist's functions, + - * /, "
-        "sum() and mean() on the traced array, or do the rest outside, or use torch or JAX arrays"
+        f"{what} is not recorded by diffhist's tape: inside value_and_grad, vjp and jvp, use diffhist's functions, "
+        "+ - * /, comparisons, slices, sum() and mean() on traced arrays, or do the rest outside, or use torch or JAX"
     )
 
 
+class _Namespace:
+    """A library's functions of the standard, for rules: those recorded, or blind to derivatives, take traced arrays."""
+
+    def __init__(self, xp: Any):
+        self._xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        if name in RECORDED:
+            return RECORDED[name]
+        found = getattr(self._xp, name)
+        if isinstance(found, type) or not callable(found):
+            return found
+
+        def plain(*args: Any, **options: Any) -> Any:
+            if name not in BLIND and any(isinstance(a, Traced) for a in (*args, *options.values())):
+                _refuse(f"`{name}`")
+            made = found(*(innermost(a) if isinstance(a, Traced) else a for a in args), **options)
+            return Traced(made) if is_array(made) else made
+
+        return plain
+
+
+_of_library = functools.lru_cache(_Namespace)
+
+
 def namespace(array: Traced) -> Any:
-    return of_one_library(array.value)
+    return _of_library(of_one_library(innermost(array)))
 
 
 def inner(array: Traced) -> Array:
     return array.value
 
 
+def _below(given: Sequence[Any], level: int) -> list[Any]:
+    """Arrays as the differentiation at ``level`` found them."""
+    return [g.value if _is_at(level, g) else g for g in given]
+
+
+def _is_at(level: int, array: Any) -> bool:
+    return isinstance(array, Traced) and array.level == level
+
+
 def apply(call: Call, *given: Any) -> Traced:
-    return Traced(call.evaluate(*(g.value if isinstance(g, Traced) else g for g in given)), call, given)
+    level = max(g.level for g in given if isinstance(g, Traced))
+    inputs = _below(given, 0)
+    values = _below(inputs, level)
+    return Traced(backend_of(*values).apply(call, *values), level, call, tuple(inputs))
 
 
-def _recorded(output: Traced) -> list[Traced]:
-    """All that ``output`` depends on, itself included, each after what it depends on."""
+def _of_one_kind(*arrays: Any) -> list[Any]:
+    """All of them traced where one is, if as constants: so a rule may ask any of them for its namespace."""
+    if not any(isinstance(a, Traced) for a in arrays):
+        return list(arrays)
+    return [a if a is None or isinstance(a, Traced) else Traced(a) for a in arrays]
+
+
+def _recorded(output: Traced, level: int) -> list[Traced]:
+    """All at ``level`` that ``output`` depends on, itself included, each after what it depends on."""
     order: list[Traced] = []
     seen: set[int] = set()
     stack = [(output, False)]
@@ -122,87 +175,51 @@ def _recorded(output: Traced) -> list[Traced]:
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
-            stack.extend((i, False) for i in node.inputs if isinstance(i, Traced))
+            stack.extend((i, False) for i in node.inputs if _is_at(level, i))
     return order
 
 
-def backward(output: Traced, cotangent: Array, inputs: Sequence[Traced]) -> tuple[Array, ...]:
-    """Cotangents of ``inputs``."""
-    cotangents: dict[int, Array] = {id(output): cotangent}
-    for node in reversed(_recorded(output)):
-        if node.call is None or id(node) not in cotangents:
-            continue
-        needed = [isinstance(i, Traced) for i in node.inputs]
-        pulled = node.call.pull(cotangents.pop(id(node)), node.value, node.values(), needed)
-        for i, c in zip(node.inputs, pulled, strict=True):
-            if isinstance(i, Traced) and c is not None:
-                cotangents[id(i)] = cotangents[id(i)] + c if id(i) in cotangents else c
-    return tuple(cotangents.get(id(i), of_one_library(i.value).zeros_like(i.value)) for i in inputs)
+def _traced(fun: Callable[..., Array], arrays: Sequence[Array]) -> tuple[Any, list[Traced]]:
+    level = next(_levels)
+    inputs = [Traced(a, level) for a in arrays]
+    output = fun(*inputs)
+    if not isinstance(output, Traced):
+        raise TypeError(f"`fun` must return an array that depends on its arguments, got {type(output).__name__}")
+    if not of_one_library(output).isdtype(output.dtype, "real floating"):
+        raise TypeError(f"`fun` must return an array of a floating dtype, got {output.dtype}")
+    if output.level != level:  # as after one derivative too many: it no longer does
+        output = Traced(_below([output], 0)[0], level)
+    return output, inputs
 
 
-def forward(output: Traced, tangents: Sequence[Array], inputs: Sequence[Traced]) -> Array:
-    """Tangent of ``output``."""
+def vjp(fun: Callable[..., Array], *arrays: Array) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+    output, inputs = _traced(fun, arrays)
+    nodes = _recorded(output, output.level)
+
+    def pullback(cotangent: Array) -> tuple[Array, ...]:
+        cotangents: dict[int, Array] = {id(output): cotangent}
+        for node in reversed(nodes):
+            if node.call is None or id(node) not in cotangents:
+                continue
+            needed = [_is_at(node.level, i) for i in node.inputs]
+            g, out, *values = _of_one_kind(cotangents.pop(id(node)), node.value, *_below(node.inputs, node.level))
+            for i, n, c in zip(node.inputs, needed, node.call.pull(g, out, values, needed), strict=True):
+                if n and c is not None:
+                    cotangents[id(i)] = cotangents[id(i)] + c if id(i) in cotangents else c
+        zeros = (of_one_library(i.value).zeros_like(i.value) for i in inputs)
+        found = (cotangents.get(id(i), z) for i, z in zip(inputs, zeros, strict=True))
+        return tuple(_of_one_kind(*found, output.value)[:-1])
+
+    return output.value, pullback
+
+
+def jvp(fun: Callable[..., Array], primals: Sequence[Array], tangents: Sequence[Array]) -> tuple[Array, Array]:
+    output, inputs = _traced(fun, primals)
     known: dict[int, Array] = {id(i): t for i, t in zip(inputs, tangents, strict=True)}
-    for node in _recorded(output):
+    for node in _recorded(output, output.level):
         if node.call is not None:
-            known[id(node)] = node.call.push([known.get(id(i)) for i in node.inputs], node.value, node.values())
-    return known[id(output)]
-
-
-def _unbroadcast(array: Array, like: Array) -> Array:
-    """Sum ``array`` over the axes along which ``like`` was broadcast to it."""
-    xp = of_one_library(like)
-    array = xp.sum(array, axis=tuple(range(array.ndim - like.ndim)))
-    stretched = tuple(n for n in range(like.ndim) if like.shape[n] == 1 and array.shape[n] != 1)
-    return xp.sum(array, axis=stretched, keepdims=True) if stretched else array
-
-
-def _elementwise(primitive: differentiable, partials: Callable[..., tuple[Any, Any]]) -> None:
-    """Add the rule of an elementwise function of two arrays by its two partial derivatives."""
-
-    @primitive.defvjp
-    def _(g, out, a, b, /, *, needed):
-        return [
-            _unbroadcast(g * s, like) if n else None
-            for s, like, n in zip(partials(out, a, b), (a, b), needed, strict=True)
-        ]
-
-    @primitive.defjvp
-    def _(tangents, out, a, b, /):
-        zero = of_one_library(out).zeros_like(out)
-        return sum((s * t for s, t in zip(partials(out, a, b), tangents, strict=True) if t is not None), start=zero)
-
-
-@differentiable
-def _add(a: Array, b: Array, /) -> Array:
-    return a + b
-
-
-@differentiable
-def _multiply(a: Array, b: Array, /) -> Array:
-    return a * b
-
-
-@differentiable
-def _divide(a: Array, b: Array, /) -> Array:
-    return a / b
-
-
-_elementwise(_add, lambda out, a, b: (1.0, 1.0))
-_elementwise(_multiply, lambda out, a, b: (b, a))
-_elementwise(_divide, lambda out, a, b: (1.0 / b, -out / b))
-
-
-@differentiable
-def _sum(a: Array, /, *, axis: Any, keepdims: bool) -> Array:
-    return of_one_library(a).sum(a, axis=axis, keepdims=keepdims)
-
-
-@_sum.deflinear
-def _(g, a, /, *, axis, keepdims):
-    xp = of_one_library(a)
-    if axis is not None and not keepdims:
-        axes = (axis,) if isinstance(axis, int) else axis
-        for n in sorted(n % a.ndim for n in axes):
-            g = xp.expand_dims(g, axis=n)
-    return xp.broadcast_to(g, a.shape)
+            moved = [known.get(id(i)) for i in node.inputs]
+            out, *both = _of_one_kind(node.value, *moved, *_below(node.inputs, node.level))
+            known[id(node)] = node.call.push(both[: len(moved)], out, both[len(moved) :])
+    tangent = known.get(id(output), of_one_library(output.value).zeros_like(output.value))
+    return tuple(_of_one_kind(output.value, tangent))

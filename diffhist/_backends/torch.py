@@ -1,5 +1,6 @@
 """The backend of PyTorch: one autograd Function over any primitive."""
 
+import contextvars
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -94,7 +95,13 @@ def _told_the_compiler() -> bool:
 _told_the_compiler._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
+_around = contextvars.ContextVar("_around", default=False)  # whether what runs is being differentiated by `vjp`
+
+
 def vjp(fun: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> Any:
+    if _around.get() or torch._C._are_functorch_transforms_active():
+        value, pull = torch.func.vjp(lambda given: fun(*given), tensors)  # type: ignore[misc] # nests, at twice the time
+        return value, lambda cotangent: pull(cotangent)[0]
     if not (torch.is_inference_mode_enabled() or any(t.is_inference() for t in tensors)):
         return _pulled(fun, tensors)
     with torch.inference_mode(False):  # tensors of that mode cannot be saved for a way back
@@ -103,11 +110,16 @@ def vjp(fun: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> Any:
 
 def _pulled(fun: Callable[..., torch.Tensor], tensors: Sequence[torch.Tensor]) -> Any:
     leaves = [t.detach().requires_grad_() for t in tensors]
-    with torch.enable_grad():
-        output = fun(*leaves)
+    outside = _around.set(True)
+    try:
+        with torch.enable_grad():
+            output = fun(*leaves)
+    finally:
+        _around.reset(outside)
 
     def pullback(cotangent: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return torch.autograd.grad(output, leaves, cotangent, retain_graph=True, materialize_grads=True)
+        options = {"retain_graph": True, "create_graph": cotangent.requires_grad, "materialize_grads": True}
+        return torch.autograd.grad(output, leaves, cotangent, **options)
 
     return output.detach(), pullback
 

@@ -236,6 +236,7 @@ ARITHMETIC = {
     "negation": lambda p, q: (-p * q).sum(),
     "mean": lambda p, q: (p * q).mean() + p.mean(),
     "scalar with array": lambda p, q: (p * q.sum()).sum() / p.mean(),
+    "slices": lambda p, q: (p[:, 1:] * p[:, :-1]).sum() + p[0, None, ..., 2:].mean() * q[1, 0],
     "used often": lambda p, q: (p * p * p / (p + q * q)).sum(),
 }
 
@@ -250,6 +251,12 @@ def test_arithmetic_of_traced_arrays(xp, name, rng):
     assert_allclose(to_numpy(value), fun(p, q), rtol=1e-13)
     assert_allclose(to_numpy(got[0]), reference.central_differences(lambda p: fun(p, q), p), rtol=1e-6, atol=1e-8)
     assert_allclose(to_numpy(got[1]), reference.central_differences(lambda q: fun(p, q), q), rtol=1e-6, atol=1e-8)
+
+
+def test_comparisons_are_constant_in_pieces(rng):
+    p, q = rng.random((2, 4)) + 0.5, rng.random((2, 1)) + 0.5
+    _, got = value_and_grad(lambda p: ((p > 1.1) * q + (p <= 1.1) * p + (q != p) * 0.5 * p).sum())(p)
+    assert_allclose(got, (p <= 1.1) + 0.5, rtol=1e-14)
 
 
 def test_traced_arrays_meet_plain_ones_from_both_sides(rng):
@@ -279,11 +286,11 @@ def test_traced_arrays_know_their_form(rng):
 
 
 OUTSIDE = {
-    "exp": lambda x: np.exp(x).sum(),
+    "sine": lambda x: np.sin(x).sum(),
     "power": lambda x: (x**2).sum(),
-    "index": lambda x: x[0],
-    "comparison": lambda x: (x > 0.5).sum(),
-    "truth": lambda x: x.sum() if x else 0.0,
+    "index of many": lambda x: x[[0, 0]].sum(),
+    "mask": lambda x: x[np.array([True, False])].sum(),
+    "truth": lambda x: x.sum() if x[0] > 0.5 else 0.0,
     "number": lambda x: float(x),
     "loop": lambda x: sum(v for v in x),
     "conversion": lambda x: np.asarray(x).sum(),
@@ -291,7 +298,10 @@ OUTSIDE = {
     "matmul": lambda x: (x @ x).sum(),
     "clip": lambda x: np.clip(x, 0, 1).sum(),
     "method": lambda x: x.max(),
-    "equality": lambda x: (x == 0.5) * x.sum(),
+    "ordering": lambda x: np.sort(x).sum(),
+    "namespace": lambda x: x.__array_namespace__().sum(x),
+    "reduction of a ufunc": lambda x: np.add.reduce(x),
+    "ufunc with out": lambda x: np.add(x, x, out=np.zeros(2)).sum(),
     "writing": lambda x: x.__setitem__(0, 1.0),
 }
 
@@ -315,6 +325,15 @@ def test_the_loss_must_be_a_scalar_that_came_from_the_input(xp):
 def test_integers_have_no_gradient(xp):
     with pytest.raises((TypeError, RuntimeError)):
         value_and_grad(lambda x: x.sum())(xp.asarray(np.arange(3)))
+    with pytest.raises((TypeError, RuntimeError)):
+        value_and_grad(lambda x: (x > 0.5).sum())(from_numpy(xp, np.full(3, 0.4)))
+
+
+def test_numpys_own_functions_of_traced_arrays(rng):
+    x = rng.random(5) + 0.5
+    for fun in (np.exp, np.expm1, np.log, np.sqrt, np.negative, lambda x: np.multiply(2.0, x), lambda x: np.add(x, x)):
+        _, got = value_and_grad(lambda x, fun=fun: fun(x).sum())(x)
+        assert_allclose(got, reference.central_differences(lambda x, fun=fun: fun(x).sum(), x), rtol=1e-6)
 
 
 @pytest.mark.parametrize("argnums", [2, (0, 2), "x"])
