@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from diffhist._registry import backend_of, innermost, is_array, name_of
+from diffhist._registry import alike, backend_of, innermost, is_array, name_of
 
 Array = Any
 _TORCH_HALF = ("float16", "bfloat16")
@@ -36,7 +36,7 @@ def is_jax(array: Array) -> bool:
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace that all ``arrays`` share; TypeError where they come from two libraries or devices."""
     backend = backend_of(*arrays)
-    if len(arrays) == 1:
+    if len(arrays) == 1 or (alike(arrays) and not hasattr(backend, "inner")):
         return backend.namespace(arrays[0])
     spaces = [backend.namespace(a) for a in arrays if backend_of(a) is backend]
     if any(s is not spaces[0] for s in spaces):

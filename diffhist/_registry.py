@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 Array = Any
@@ -51,7 +52,7 @@ def register_backend(kind: type | str, backend: Any) -> None:
 
 def backend_of(*arrays: Array) -> Any:
     """The backend of the arrays' library: that of the arrays which stand for others, where such are among them."""
-    if len(arrays) == 1:
+    if len(arrays) == 1 or alike(arrays):
         return _look_up(arrays[0])
     found: list[Any] = []
     for a in arrays:
@@ -62,6 +63,11 @@ def backend_of(*arrays: Array) -> Any:
     if len(found) - len(outer) > 1 or len(outer) > 1:
         raise TypeError(f"expected arrays of one library, got {', '.join(name_of(a) for a in arrays)}")
     return outer[0] if outer else found[0]
+
+
+def alike(arrays: Sequence[Array]) -> bool:
+    """Whether arrays are of one class, as nearly always, so that what is found for one of them holds for all."""
+    return all(type(a) is type(arrays[0]) for a in arrays)
 
 
 def _look_up(array: Array) -> Any:

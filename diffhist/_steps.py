@@ -122,7 +122,7 @@ def _(g, out, *arrays, axes, orders, needed):
     each = xp.reshape(seen, (*seen.shape[:-2], groups, len(orders), seen.shape[-1]))
     found: list[Array | None] = [None] * len(arrays)
     for n, j in enumerate(targets):
-        found[j] = xp.sum(_weighted(xp, weights, each[..., n, :, :]), axis=-2)
+        found[j] = _summed(xp, _weighted(xp, weights, each[..., n, :, :]))
     if needed[-1]:
         found[-1] = xp.reshape(_where(xp, counts, each[..., -1, :, :]), weights.shape)
     return found
@@ -177,6 +177,8 @@ def gather(h: Array, /, *pixels: Array, axes: Any, orders: Any) -> Array:
     rows = [_rows(xp, a) for a in pixels]
     with exact_sums(pixels[0]):
         seen = _evaluation.gather(xp, _rows(xp, h, len(axes)), rows, axes, orders, compute_dtype(xp, h, *pixels))
+    if len(seen) == 1:
+        return xp.reshape(seen[0], (*pixels[0].shape[:-1], 1, pixels[0].shape[-1]))
     return xp.stack([xp.reshape(s, pixels[0].shape) for s in seen], axis=-2)
 
 
@@ -194,7 +196,7 @@ def _(g, out, h, /, *pixels, axes, orders, needed):
     if targets:
         slopes = gather(h, *pixels, axes=axes, orders=tuple(raised for j in targets for raised in _raised(orders, j)))
         for n, j in enumerate(targets):
-            found[1 + j] = xp.sum(g * slopes[..., n * len(orders) : (n + 1) * len(orders), :], axis=-2)
+            found[1 + j] = _summed(xp, g * slopes[..., n * len(orders) : (n + 1) * len(orders), :])
     return found
 
 
@@ -207,6 +209,11 @@ def _(tangents, out, h, /, *pixels, axes, orders):
             slope = gather(h, *pixels, axes=axes, orders=tuple(_raised(orders, j)))
             found = _plus(found, xp.expand_dims(t, axis=-2) * slope)
     return found
+
+
+def _summed(xp: Any, each: Array) -> Array:
+    """(..., orders, N) -> (..., N)."""
+    return each[..., 0, :] if each.shape[-2] == 1 else xp.sum(each, axis=-2)
 
 
 def _joined(xp: Any, terms: list[Array]) -> Array:

@@ -76,7 +76,16 @@ def apply(call: Call, *tensors: torch.Tensor) -> torch.Tensor:
         _told_the_compiler()
     elif torch.jit.is_tracing():
         raise TypeError("`torch.jit.trace` cannot record diffhist's functions: use `torch.export` or `torch.compile`")
+    elif not _differentiated(tensors):  # an autograd Function costs 50 us, be there nothing to differentiate
+        return _plainly(tensors, call.evaluate, *tensors)
     return _applied(call, *tensors)
+
+
+def _differentiated(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether a derivative may be asked for, or a transform maps over the tensors."""
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return True
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
 def _applied(call: Call, *tensors: torch.Tensor) -> torch.Tensor:

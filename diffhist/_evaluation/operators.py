@@ -30,7 +30,11 @@ def _stacked(coordinates: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.T
     """The first, and the others as one: torch's loop for operators that it cannot map (`vectorize=True`) does not know
     lists."""
     x, *others = coordinates
-    return x, None if not others else others[0][None] if len(others) == 1 else torch.stack(others)
+    return x, _stack(others) if others else None
+
+
+def _stack(tensors: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(tensors) if len(tensors) > 1 else tensors[0][None]  # of one, no copy
 
 
 def _written(axes: Sequence[Axis], orders: Any) -> tuple[str, list[int]]:
@@ -80,8 +84,8 @@ def _(x, others, weights, axes, orders, dtype):
 def _(h, x, others, axes, orders, dtype):
     coordinates, axes, orders = _arguments(x, others, axes, orders)
     if (found := fused.kernels(x.device)) and found.covers(x, axes, orders, dtype):
-        return torch.stack(found.gather(h, coordinates, axes, orders))
-    return torch.stack(evaluate.gather(xp, h, coordinates, axes, orders, dtype))
+        return _stack(found.gather(h, coordinates, axes, orders))
+    return _stack(evaluate.gather(xp, h, coordinates, axes, orders, dtype))
 
 
 @torch.library.register_fake("diffhist::gather")
