@@ -13,7 +13,7 @@ from diffhist import _evaluation
 from diffhist._array import Array, compute_dtype, divide_or_zero, exact_sums, namespace
 from diffhist._backends.primitive import differentiable
 
-__all__ = ["arrange", "gather", "order_of_axes", "share", "spread"]
+__all__ = ["arrange", "gather", "order_of_axes", "relative", "share", "spread"]
 
 
 @differentiable
@@ -42,6 +42,28 @@ def _(g, a, /, *, rank, shape, axes):
     own = (1,) * (len(shape) - rank) + tuple(a.shape[a.ndim - rank :])
     stretched = tuple(d - len(shape) for d, n in enumerate(own) if n != shape[d])
     return xp.reshape(xp.sum(g, axis=stretched) if stretched else g, a.shape)
+
+
+def relative(weights: Array, /) -> Array:
+    """Weights in units of about the largest of their sample, (..., N): their shares are the same, and their total is
+    not beyond their dtype."""
+    return weights * _unit(weights)
+
+
+@differentiable
+def _unit(weights: Array, /) -> Array:
+    xp, end = namespace(weights), namespace(weights).finfo(weights.dtype).smallest_normal
+    return 1.0 / xp.clip(xp.max(xp.abs(weights), axis=-1, keepdims=True), end, 1.0 / end)
+
+
+@_unit.defvjp
+def _(g, out, weights, /, *, needed):
+    return (None,)  # what depends on shares alone does not depend on it
+
+
+@_unit.defjvp
+def _(tangents, out, weights, /):
+    return None
 
 
 @differentiable

@@ -16,7 +16,7 @@ from diffhist._array import (
 )
 from diffhist._evaluation import KERNELS, Axis
 from diffhist._registry import is_array, name_of
-from diffhist._steps import arrange, share, spread
+from diffhist._steps import arrange, relative, share, spread
 
 __all__ = ["joint_histogram", "soft_histogram"]
 
@@ -268,6 +268,7 @@ def _edges(of: str, bins: Any) -> tuple[float, ...]:
 def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any, axis: Any, normalize: bool) -> Array:
     *pixels, w = samples(*images, weights, axis=axis, names=(*map(_name, builtins.range(len(images))), "weights"))
     _check_resolution(pixels, grids)
+    w = relative(w) if normalize and w is not None else w
     sums = spread(*pixels, w, axes=grids, orders=((0,) * len(grids),))
     if not normalize:
         return sums

@@ -19,7 +19,7 @@ from diffhist._array import (
 )
 from diffhist._backends.primitive import differentiable
 from diffhist._evaluation.kernel import Axis, above, coordinate, depth, places
-from diffhist._steps import arrange, gather, order_of_axes
+from diffhist._steps import arrange, gather, order_of_axes, relative
 from diffhist.histogram import _axis, samples, soft_histogram
 
 __all__ = ["equalize", "match_histogram"]
@@ -97,8 +97,8 @@ def match_histogram(
     reference, reference_weights = samples(
         reference, reference_weights, axis=axis, names=("reference", "reference_weights")
     )
-    h = _shares(soft_histogram(x, weights=weights, **options))
-    wanted = _shares(soft_histogram(reference, weights=reference_weights, **options))
+    h = _shares_of(x, weights, options)
+    wanted = _shares_of(reference, reference_weights, options)
     fits = (1,) * (len(h.shape) - len(wanted.shape)) + tuple(wanted.shape)
     if len(fits) != len(h.shape) or any(a not in (1, b) for a, b in zip(fits, h.shape, strict=True)):
         raise ValueError(
@@ -154,7 +154,7 @@ def equalize(
     grid, options = _grid(bins, range, bandwidth, kernel, boundary)
     shape, dtype = tuple(x.shape), x.dtype
     x, weights = samples(x, weights, axis=axis)
-    h = _shares(soft_histogram(x, weights=weights, **options))
+    h = _shares_of(x, weights, options)
     flat = 0.0 * h + 1.0 / grid.bins
     found = _quantile(flat, _level(h, x, flat, grid), circular=grid.boundary == "circular")
     return _placed(found, shape=shape, axes=sample_axes(axis, len(shape)), grid=grid, dtype=dtype)
@@ -177,6 +177,10 @@ def _level(h: Array, x: Array, wanted: Array, grid: Axis) -> Array:
     if grid.boundary != "circular":
         return level
     return level + _wound(x, axis=grid, order=0) - _offset(h, wanted)
+
+
+def _shares_of(x: Array, weights: Array | None, options: dict[str, Any]) -> Array:
+    return _shares(soft_histogram(x, weights=None if weights is None else relative(weights), **options))
 
 
 @differentiable

@@ -7,7 +7,7 @@ from arrays import from_numpy, gradients, to_numpy, value_and_gradients
 from cases import BOUNDARIES
 from numpy.testing import assert_allclose
 
-from diffhist import joint_histogram, soft_histogram
+from diffhist import joint_histogram, match_histogram, soft_histogram
 
 
 def soft(x, **options):
@@ -54,6 +54,35 @@ def test_weights_are_shares_of_their_total(xp, histogram, rng):
     x, w = rng.random(15), rng.integers(0, 4, 15)
     got = histogram(from_numpy(xp, x), weights=from_numpy(xp, w))
     assert_allclose(to_numpy(got), histogram(np.repeat(x, w)), atol=1e-14)
+
+
+@both
+@pytest.mark.parametrize("scale", [3e38, 1e38, 1e-36, 1e-42])
+def test_shares_do_not_depend_on_the_scale_of_weights(xp, histogram, scale, rng):
+    """Even where their total is more than float32 can say, or they are next to nothing."""
+    if xp.__name__ == "jax.numpy" and scale < 1e-38:
+        pytest.skip("XLA takes numbers this small for 0")
+    x, w = rng.random((2, 30)), rng.uniform(0.5, 1.0, (2, 30))
+    g = rng.standard_normal(histogram(x).shape)
+    arrays = [from_numpy(xp, a, "float32") for a in (x, w * scale)]
+    weights = to_numpy(arrays[1]).astype(np.float64)  # the smallest are rounded
+    got = to_numpy(histogram(arrays[0], weights=arrays[1]))
+    assert_allclose(got, histogram(x, weights=weights), atol=3e-6)
+    (slope,) = gradients(xp, lambda x: histogram(x, weights=arrays[1]), g, arrays[0])
+    (want,) = gradients(np, lambda x: histogram(x, weights=weights), g, x)
+    assert_allclose(slope, want, atol=3e-5 * np.abs(want).max())
+    if histogram is soft:
+        reference, of = from_numpy(xp, rng.random((2, 20)), "float32"), {"bins": 6, "reference_weights": None}
+        got = to_numpy(match_histogram(arrays[0], reference, weights=arrays[1], **of))
+        want = match_histogram(x, to_numpy(reference).astype(np.float64), weights=weights, **of)
+        assert_allclose(got, want, atol=3e-6)
+
+
+def test_second_derivatives_by_weights_know_of_their_scale(torch, rng):
+    """Shares do not change with it, and so it is no variable; their derivatives are in inverse proportion to it."""
+    x, w = (torch.asarray(a) for a in (rng.random(6), rng.uniform(0.5, 1.0, 6)))
+    assert torch.autograd.gradgradcheck(lambda w: soft(x, weights=w).square().sum(), w.requires_grad_())
+    assert torch.autograd.gradcheck(lambda w: soft(x, weights=w), w, check_forward_ad=True)
 
 
 @both
