@@ -16,6 +16,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 OPEN, CIRCULAR, REFLECT = 0, 1, 2
+BLOCK = 512  # pixels that are located at once
 _intrinsic: Any = intrinsic  # to type checkers, what it makes takes one argument more
 
 
@@ -33,6 +34,15 @@ class Line(NamedTuple):
     scale: float  # of the taps
     least: float  # that a tap may be
     turn: float  # -1 where a mirror changes their sign
+
+
+class Places(NamedTuple):
+    """Where a block of pixels meets the table along one axis."""
+
+    first: np.ndarray  # index of the first tap
+    piece: np.ndarray  # index of the first coefficient
+    t: np.ndarray  # where in that piece: 0 to 1, or NaN
+    scale: np.ndarray  # of the taps
 
 
 def _jit(fun: Callable[..., Any]) -> Any:
@@ -60,8 +70,8 @@ def _plus_product(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @_intrinsic
-def _polynomials(typingctx, out, coefficients, at, t, least, planes, lanes):
-    """out[j] = sum_d coefficients[at + d lanes + j] t^(planes - 1 - d), but at least ``least``."""
+def _polynomials(typingctx, out, coefficients, at, t, least, scale, planes, lanes):
+    """out[j] = scale sum_d coefficients[at + d lanes + j] t^(planes - 1 - d), of a sum of at least ``least``."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         total: Any = None
@@ -74,10 +84,10 @@ def _polynomials(typingctx, out, coefficients, at, t, least, planes, lanes):
         where, align = _vector(context, builder, out, args[0], args[2].type(0), len(lanes))
         floor = _filled(builder, args[4], len(lanes))
         total = builder.select(builder.fcmp_ordered("<", total, floor), floor, total)  # NaN stays
-        builder.store(total, where, align=align)
+        builder.store(builder.fmul(total, _filled(builder, args[5], len(lanes))), where, align=align)
         return context.get_dummy_value()
 
-    return types.void(out, coefficients, types.intp, out.dtype, out.dtype, planes, lanes), codegen
+    return types.void(out, coefficients, types.intp, out.dtype, out.dtype, out.dtype, planes, lanes), codegen
 
 
 @contextmanager
@@ -126,48 +136,56 @@ def _seen(typingctx, table, at, stride, lead, rows, last, lanes):
 
 
 @_jit
-def _cell(x, line):
-    """The cell that x is in, where in it (0 to 1, or NaN), and the sign of its direction: -1 in a mirror."""
-    u, sign = (x - line.low) * line.per_x, 1.0
-    if line.boundary == OPEN:
-        if u < -line.margin:
-            u = -line.margin
-        elif u > line.cells + line.margin:
-            u = line.cells + line.margin
-    else:
-        period = line.cells if line.boundary == CIRCULAR else 2.0 * line.cells
-        u -= period * np.floor(u / period)
-        if u > line.cells and line.boundary == REFLECT:
-            u, sign = period - u, -1.0
-    if not np.isfinite(u):
-        return 0, np.nan, sign
-    cell = np.floor(u)
-    if line.boundary != OPEN:
-        cell = min(max(cell, 0.0), line.cells - 1.0)
-    return int(cell), min(max(u - cell, 0.0), 1.0), sign
+def _places(kind):
+    return Places(np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32), np.empty(BLOCK, kind), np.empty(BLOCK, kind))
 
 
 @_jit
-def _meet(taps, x, line, coefficients, planes, lanes):
-    """Writes x's taps, and returns the index of the first and what all are to be multiplied by."""
-    cell, t, sign = _cell(float(x), line)
-    piece, t = 0 if np.isnan(t) else min(int(t * line.pieces), line.pieces - 1), t * line.pieces
-    start = piece * len(planes) * len(lanes)
-    _polynomials(taps, coefficients, start, taps.dtype.type(t - piece), taps.dtype.type(line.least), planes, lanes)
-    return line.first + cell, line.scale if sign > 0.0 else line.scale * line.turn
-
-
-@_jit
-def _by_cell(x, line):
-    """The order of the pixels by their cell: so met, the table stays in cache."""
-    low = -int(line.margin) - 1
-    where, ends = np.empty(x.size, np.int32), np.zeros(int(line.cells) - 2 * low + 2, np.int64)
+def _locate(places, x, line, piece):
+    """Fills in the places of pixels; ``piece`` is the number of its coefficients. All is chosen, and nothing skipped:
+    of branches, LLVM makes no vector code."""
+    low, high, last = -line.margin, line.cells + line.margin, line.cells - 1.0
+    period = line.cells if line.boundary == CIRCULAR else 2.0 * line.cells
     for i in range(x.size):
-        where[i] = _cell(float(x[i]), line)[0] - low
-        ends[where[i] + 1] += 1
+        u, turn = (float(x[i]) - line.low) * line.per_x, 1.0
+        if line.boundary == OPEN:
+            u = low if u < low else u
+            u = high if u > high else u
+            cell = np.floor(u)
+        else:
+            u -= period * np.floor(u / period)
+            mirrored = u > line.cells and line.boundary == REFLECT
+            turn = line.turn if mirrored else 1.0
+            u = period - u if mirrored else u
+            cell = np.floor(u)
+            cell = 0.0 if cell < 0.0 else cell
+            cell = last if cell > last else cell
+        t = u - cell
+        t = 0.0 if t < 0.0 else t
+        t = (1.0 if t > 1.0 else t) * line.pieces
+        number = np.floor(t)
+        number = line.pieces - 1.0 if number > line.pieces - 1.0 else number
+        known = t == t
+        places.first[i] = line.first + np.int32(cell if known else 0.0)
+        places.piece[i] = piece * np.int32(number if known else 0.0)
+        places.t[i] = t - number
+        places.scale[i] = line.scale * turn
+
+
+@_jit
+def _by_cell(places, x, line):
+    """The order of pixels by their cell: so met, the table stays in cache."""
+    low = line.first - int(line.margin) - 1
+    where, ends = np.empty(x.size, np.int32), np.zeros(int(line.cells + 2.0 * line.margin) + 5, np.int32)
+    for start in range(0, x.size, BLOCK):
+        stop = min(start + BLOCK, x.size)
+        _locate(places, x[start:stop], line, 0)
+        for i in range(start, stop):
+            where[i] = places.first[i - start] - low
+            ends[where[i] + 1] += 1
     for k in range(1, ends.size):
         ends[k] += ends[k - 1]
-    order = np.empty(x.size, np.int64)
+    order = np.empty(x.size, np.int32)
     for i in range(x.size):
         order[ends[where[i]]] = i
         ends[where[i]] += 1
@@ -178,41 +196,60 @@ def _by_cell(x, line):
 def spread(tables, x, y, weights, size, stride, across, along, of_x, of_y, planes, lanes, parts, start, stop):
     """Adds pixels (B, N), each sample in so many parts, to tables of ``size``, one for each part, from start to stop.
 
-    Of one coordinate, x is None.
+    Of one coordinate, x is None. One NaN, or infinity, makes the table NaN.
     """
-    N = y.shape[1]
+    N, kind, piece = y.shape[1], tables.dtype.type, len(planes) * len(lanes)
     lead, last = np.ones(len(lanes), tables.dtype), np.zeros(len(lanes), tables.dtype)
+    rows, columns = _places(tables.dtype), _places(tables.dtype)
+    some = np.empty(BLOCK, y.dtype)
     for job in range(start, stop):
         b, part = job // parts, job % parts
-        begin, end = N * part // parts, N * (part + 1) // parts
+        begin, end, origin, lost = N * part // parts, N * (part + 1) // parts, job * size, 0.0
         if x is not None:
-            order = _by_cell(x[b, begin:end], across)
-        for n in range(end - begin):
+            order = _by_cell(rows, x[b, begin:end], across)
+        for block in range(begin, end, BLOCK):
+            n = min(BLOCK, end - block)
             if x is None:
-                i, row, scale = begin + n, 0, 1.0
-                lead[0] = 1.0
+                _locate(columns, y[b, block : block + n], along, piece)
             else:
-                i = begin + order[n]
-                row, scale = _meet(lead, x[b, i], across, of_x, planes, lanes)
-            column, turned = _meet(last, y[b, i], along, of_y, planes, lanes)
-            scale *= turned
-            if weights is not None:
-                scale *= weights[b, i]
-            for k in range(across.taps):
-                lead[k] *= scale
-            _add(tables, job * size + row * stride + column, stride, lead, across.taps, last, lanes)
+                for i in range(n):
+                    some[i] = x[b, begin + order[block - begin + i]]
+                _locate(rows, some[:n], across, piece)
+                for i in range(n):
+                    some[i] = y[b, begin + order[block - begin + i]]
+                _locate(columns, some[:n], along, piece)
+            for i in range(n):
+                scale, at, pixel = columns.scale[i], origin + columns.first[i], block + i
+                if x is not None:
+                    _polynomials(lead, of_x, rows.piece[i], rows.t[i], kind(across.least), kind(1.0), planes, lanes)
+                    at, scale, pixel = at + rows.first[i] * stride, scale * rows.scale[i], begin + order[pixel - begin]
+                    lost += 0.0 * rows.t[i]
+                if weights is not None:
+                    scale *= weights[b, pixel]
+                _polynomials(last, of_y, columns.piece[i], columns.t[i], kind(along.least), scale, planes, lanes)
+                _add(tables, at, stride, lead, across.taps, last, lanes)
+                lost += 0.0 * columns.t[i] * scale
+        if lost != 0.0:
+            tables[origin : origin + size] = np.nan
 
 
 @_jit
 def gather(h, seen, x, y, size, stride, across, along, of_x, of_y, planes, lanes, start, stop):
     """Tables of ``size``, one for each sample, as pixels (B, N) see them, from pixel start to stop of all."""
-    N = y.shape[1]
+    N, kind, piece = y.shape[1], h.dtype.type, len(planes) * len(lanes)
     lead, last = np.ones(len(lanes), h.dtype), np.zeros(len(lanes), h.dtype)
+    rows, columns = _places(h.dtype), _places(h.dtype)
     for b in range(start // N, (stop + N - 1) // N):
-        for i in range(max(start - b * N, 0), min(stop - b * N, N)):
-            row, scale = 0, 1.0
+        end = min(stop - b * N, N)
+        for block in range(max(start - b * N, 0), end, BLOCK):
+            n = min(BLOCK, end - block)
+            _locate(columns, y[b, block : block + n], along, piece)
             if x is not None:
-                row, scale = _meet(lead, x[b, i], across, of_x, planes, lanes)
-            column, turned = _meet(last, y[b, i], along, of_y, planes, lanes)
-            total = _seen(h, b * size + row * stride + column, stride, lead, across.taps, last, lanes)
-            seen[b, i] = total * (scale * turned)
+                _locate(rows, x[b, block : block + n], across, piece)
+            for i in range(n):
+                scale, at = columns.scale[i], b * size + columns.first[i]
+                if x is not None:
+                    _polynomials(lead, of_x, rows.piece[i], rows.t[i], kind(across.least), kind(1.0), planes, lanes)
+                    at, scale = at + rows.first[i] * stride, scale * rows.scale[i]
+                _polynomials(last, of_y, columns.piece[i], columns.t[i], kind(along.least), scale, planes, lanes)
+                seen[b, block + i] = _seen(h, at, stride, lead, across.taps, last, lanes)

@@ -117,13 +117,16 @@ def _rows(ways: Any, x: Array) -> int:
 
 
 def spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: Any) -> Array:
-    if plan := compiled.plan(ways, orders, pixels[0], dtype):
+    plan = compiled.plan(ways, orders, pixels[0], dtype)
+    if plan:
         table = xp.asarray(compiled.spread(plan, pixels, weights, dtype))
     else:
         table = _table(xp, pixels, weights, ways, orders, dtype)
     h = xp.reshape(table, (table.shape[0], *(w.size for w in ways)))
     for j in reversed(range(len(ways))):
         h = xp.moveaxis(_collected(xp, xp.moveaxis(h, j + 1, -1), ways[j], orders[j]), -1, j + 1)
+    if plan:  # which has seen to it
+        return h
     return h + 0.0 * xp.sum(h, axis=tuple(range(1, h.ndim)), keepdims=True)  # one NaN makes the sample NaN
 
 
