@@ -132,6 +132,14 @@ def accumulator_dtype(xp: Any, like: Array) -> Any:
     return xp.float64
 
 
+def jax_with_float64() -> contextlib.AbstractContextManager[Any]:
+    import jax.experimental
+
+    newer = getattr(jax, "enable_x64", None)
+    wide = newer if newer is not None else getattr(jax.experimental, "enable_x64")  # noqa: B009 - gone since JAX 0.8
+    return wide(True)
+
+
 @contextlib.contextmanager
 def exact_sums(array: Array) -> Iterator[None]:
     """A context in which sums over pixels can be float64, which JAX by default turns into float32, which stagnates; and
@@ -139,11 +147,7 @@ def exact_sums(array: Array) -> Iterator[None]:
     if not is_jax(array):
         yield
         return
-    import jax.experimental
-
-    newer = getattr(jax, "enable_x64", None)
-    wide = newer if newer is not None else getattr(jax.experimental, "enable_x64")  # noqa: B009 - gone since JAX 0.8
-    with wide(True), jax.default_matmul_precision("highest"):
+    with jax_with_float64(), sys.modules["jax"].default_matmul_precision("highest"):
         yield
 
 

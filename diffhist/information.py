@@ -243,7 +243,8 @@ def mi_distance(pxy: Array, /) -> Array:
     >>> float(diffhist.mi_distance(np.eye(4))), float(diffhist.mi_distance(np.ones((4, 4))))
     (0.0, 1.0)
     """
-    return 1.0 - normalized_mutual_information(pxy)
+    _check_table(pxy)
+    return _normalized(pxy, norm="joint", start=1.0, sign=-1.0)
 
 
 def normalized_mutual_information(pxy: Array, /, *, norm: str = "joint") -> Array:
@@ -290,23 +291,27 @@ def normalized_mutual_information(pxy: Array, /, *, norm: str = "joint") -> Arra
     if norm not in NORMS:
         raise ValueError(f"`norm` must be one of {', '.join(NORMS)}, got {norm!r}")
     _check_table(pxy)
-    return 1.0 + _normalized(pxy, norm="joint") if norm == "studholme" else _normalized(pxy, norm=norm)
+    if norm == "studholme":
+        return _normalized(pxy, norm="joint", start=1.0, sign=1.0)
+    return _normalized(pxy, norm=norm, start=0.0, sign=1.0)
 
 
 @differentiable
-def _normalized(pxy: Array, /, *, norm: str) -> Array:
+def _normalized(pxy: Array, /, *, norm: str, start: float, sign: float) -> Array:
+    """start + sign I / norm: added to what is returned, a number makes float64 of a float32 scalar in NumPy 1."""
     xp = namespace(pxy)
     information, _, joint, logs = _information(xp, pxy)
     share = divide_or_zero(xp, information, _norm(xp, pxy, norm, joint, logs)[0])
-    return xp.astype(xp.where(joint == 0, xp.ones_like(share), share)[..., 0, 0], pxy.dtype)
+    share = start + sign * xp.where(joint == 0, xp.ones_like(share), share)
+    return xp.astype(share[..., 0, 0], pxy.dtype)
 
 
 @_normalized.defslopes
-def _(out, pxy, /, *, norm):
+def _(out, pxy, /, *, norm, start, sign):
     xp = namespace(pxy)
     information, ratio, joint, logs = _information(xp, pxy)
     norm, norm_slope = _norm(xp, pxy, norm, joint, logs)
-    slope = (ratio - information) - divide_or_zero(xp, information, norm) * norm_slope
+    slope = sign * ((ratio - information) - divide_or_zero(xp, information, norm) * norm_slope)
     return [_per_mass(xp, slope, pxy, divided_by=norm)]
 
 

@@ -8,6 +8,7 @@ import jax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from diffhist._array import jax_with_float64
 from diffhist._backends.primitive import Call
 
 __all__ = ["apply", "jvp", "namespace", "vjp"]
@@ -65,7 +66,8 @@ def _plain(kinds: Any) -> list[jax.core.ShapedArray]:
 
 
 def _lowered(context: Any, *arrays: Any, call: Call) -> Any:
-    return _lower(context.replace(avals_in=_plain(context.avals_in)), *arrays, call=call)
+    with jax_with_float64():  # or JAX 0.4.33 lowers the float64 of the program as float32
+        return _lower(context.replace(avals_in=_plain(context.avals_in)), *arrays, call=call)
 
 
 def _tangent(arrays: Any, tangents: Any, *, call: Call) -> tuple[jax.Array, jax.Array]:

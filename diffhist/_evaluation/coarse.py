@@ -33,8 +33,10 @@ class Coarse:
         xp, shape = self.xp, h.shape[:-1]
         h = h if self.open else unfold(xp, h, self.axis, SIDE - 1)
         seen = xp.stack([h[..., t : t + self.wide] for t in range(2 * SIDE - 1)], axis=-1)
-        h = xp.matmul(xp.reshape(seen, (-1, 2 * SIDE - 1)), self._shares(h))
-        return xp.reshape(h, (*shape, self.wide * self.merged))[..., : self.bins]
+        fine = xp.matmul(seen, self._shares(h))
+        # polynomials through a tail that ends may be below 0, of which there is no logarithm
+        fine = xp.where(xp.all(seen >= 0, axis=-1, keepdims=True) & (fine < 0), xp.zeros_like(fine), fine)
+        return xp.reshape(fine, (*shape, self.wide * self.merged))[..., : self.bins]
 
     def coarsen(self, h: Array) -> Array:
         """The adjoint of `refine`: bins (..., K) -> wide bins (..., K')."""

@@ -75,6 +75,8 @@ def test_what_is_kept_is_bounded_in_bytes(monkeypatch, rng):
 @pytest.mark.parametrize("bandwidth", [0.01, 0.02, 0.05])
 def test_tails_are_not_below_zero(bandwidth, rng):
     """Of a mass below 0 there is no logarithm."""
+    outside = np.full(100, -1.5, np.float32)  # its tail ends within the range
+    assert soft_histogram(outside, 69, bandwidth=10 / 69).min() >= 0
     x = (0.05 + 0.02 * rng.random(500)).astype(np.float32)
     assert soft_histogram(x, 256, bandwidth=bandwidth).min() >= 0
     assert joint_histogram(x, x, 256, bandwidth=bandwidth).min() >= 0
