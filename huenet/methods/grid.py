@@ -45,11 +45,17 @@ def read_grid(grid: Array, hue: Array, *, row: np.ndarray | None = None, column:
     array, (..., H, W)
     """
     xp = array_namespace(grid, hue)
-    flat = xp.reshape(grid, (-1,))
-    first = xp.arange(math.prod(hue.shape[:-2]), device=device(hue)) * math.prod(grid.shape[-3:])
-    first = xp.reshape(first, (*hue.shape[:-2], 1, 1))
+    rows, columns, K = grid.shape[-3:]
+    # the rows first, for a row of pixels at a time: then every pixel lies among four cells, and not among eight
+    lines: Any = sum(
+        xp.reshape(weight, (-1, 1, 1)) * xp.take(grid, cell, axis=-3)
+        for cell, weight in _ends(_places(row, hue, -2), rows, xp)
+    )
+    flat = xp.reshape(lines, (-1,))
+    first = xp.arange(math.prod(hue.shape[:-1]), device=device(hue)) * (columns * K)
+    first = xp.reshape(first, (*hue.shape[:-1], 1))
     total: Any = 0
-    for cell, weight in _taps(grid.shape[-3:], hue, row, column):
+    for cell, weight in _taps(columns, K, hue, column):
         index = xp.reshape(first + cell, (-1,))
         total = total + weight * xp.reshape(xp.take(flat, index, axis=0), hue.shape)
     return total
@@ -141,10 +147,13 @@ def splat_grid(values: np.ndarray, hue: np.ndarray, shape: tuple[int, int, int])
     -------
     ndarray, shape
     """
-    size = int(np.prod(shape))
+    rows, columns, K = shape
+    size = rows * columns * K
     total = np.zeros(size)
-    for cell, weight in _taps(shape, hue):
-        total += np.bincount(cell.ravel(), (weight * values).ravel(), size)
+    for row, row_weight in _ends(_places(None, hue, -2)[:, None], rows, np):
+        for cell, weight in _taps(columns, K, hue):
+            index = row * (columns * K) + cell
+            total += np.bincount(index.ravel(), (row_weight * weight * values).ravel(), size)
     return total.reshape(shape)
 
 
@@ -180,24 +189,23 @@ def _turns(grid: Array, xp: Any) -> Array:
     return xp.atan2(xp.imag(grid), xp.real(grid)) / (2 * math.pi)
 
 
-def _taps(
-    shape: tuple[int, ...], hue: Array, row: np.ndarray | None = None, column: np.ndarray | None = None
-) -> Iterator[tuple[Array, Array]]:
-    """The cells around every pixel, as flat indices, and their weights; K wraps, rows and columns end."""
+def _places(given: np.ndarray | None, hue: Array, axis: int) -> Array:
+    """Where the pixels lie along an axis, from 0 to 1, in the library of `hue`."""
     xp = array_namespace(hue)
-    rows, columns, K = shape
-    row, column = (
-        xp.asarray(centres(size) if place is None else place, dtype=hue.dtype, device=device(hue))
-        for place, size in zip((row, column), hue.shape[-2:], strict=True)
-    )
+    places = centres(hue.shape[axis]) if given is None else given
+    return xp.asarray(places, dtype=hue.dtype, device=device(hue))
+
+
+def _taps(columns: int, K: int, hue: Array, column: np.ndarray | None = None) -> Iterator[tuple[Array, Array]]:
+    """The cells of one row (columns, K) around every pixel, as flat indices, and their weights; K wraps."""
+    xp = array_namespace(hue)
     position = hue * K - 0.5
     below = xp.floor(position)
     share, k = position - below, xp.astype(below, xp.int32) % K
-    for i, row_weight in _ends(row[:, None], rows, xp):
-        for j, column_weight in _ends(column, columns, xp):
-            place, place_weight = (i * columns + j) * K, row_weight * column_weight
-            yield place + k, place_weight * (1 - share)
-            yield place + (k + 1) % K, place_weight * share
+    after = (k + 1) % K
+    for j, weight in _ends(_places(column, hue, -1), columns, xp):
+        yield j * K + k, weight * (1 - share)
+        yield j * K + after, weight * share
 
 
 def _ends(position: Array, size: int, xp: Any) -> list[tuple[Array, Array]]:

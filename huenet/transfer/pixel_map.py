@@ -5,6 +5,8 @@ A picture is (H, W, 3 or 4), uint8, uint16 or float in [0, 1]; a mask is (H, W) 
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
@@ -13,10 +15,12 @@ from huenet.methods.grid import centres
 from huenet.methods.sample import Sample
 from huenet.transfer.methods import Change
 
-__all__ = ["apply_map", "small_copy"]
+__all__ = ["ROWS", "apply_map", "small_copy"]
 
 SMALL = 512  # longer side of the copies on which colours are compared
-TILE = 2**20  # pixels that are worked on at a time
+TILE = 2**16  # pixels that are worked on at a time: what is computed of them stays in the processor's cache
+ROWS = 2048  # of a tile: a grid is worked out for every row, however short
+THREADS = min(8, os.cpu_count() or 1)
 
 
 def small_copy(picture: np.ndarray, mask: np.ndarray | None = None) -> Sample:
@@ -30,10 +34,14 @@ def small_copy(picture: np.ndarray, mask: np.ndarray | None = None) -> Sample:
     sums = []
     for first in range(0, height, block):
         rows = _unit(picture[first : first + block])
-        share = rows[..., 3:] if rows.shape[2] == 4 else np.ones_like(rows[..., :1])
+        share = rows[..., 3:] if rows.shape[2] == 4 else None
         if mask is not None:
-            share = share * _unit(mask[first : first + block])[..., None]
-        cells = np.concatenate([share * rows[..., :3], share], axis=2).sum(axis=0)
+            counts = _unit(mask[first : first + block])[..., None]
+            share = counts if share is None else share * counts
+        if share is None:
+            cells = np.pad(rows.sum(axis=0), ((0, 0), (0, 1)), constant_values=len(rows))
+        else:
+            cells = np.concatenate([share * rows[..., :3], share], axis=2).sum(axis=0)
         sums.append(np.add.reduceat(cells, columns, axis=0))
     total = np.stack(sums)[None]
     weights = total[..., 3]
@@ -52,8 +60,9 @@ def apply_map(picture: np.ndarray, change: Change, *, mask: np.ndarray | None = 
     """
     height, width = picture.shape[:2]
     full = _full_scale(picture.dtype)
-    rows, columns = max(1, TILE // width), TILE
-    for top, left in product(range(0, height, rows), range(0, width, columns)):
+    rows, columns = min(max(1, TILE // width), ROWS), TILE
+
+    def change_tile(top: int, left: int) -> None:
         part = np.s_[top : top + rows, left : left + columns]
         tile = picture[part][..., :3]
         rgb = _unit(tile)
@@ -67,6 +76,14 @@ def apply_map(picture: np.ndarray, change: Change, *, mask: np.ndarray | None = 
             # the margin keeps what is whole already, up to rounding, as it is
             new = np.floor(new * np.float32(full) + (0.01 + 0.98 * noise)).clip(0, full)
         tile[...] = new
+
+    pool = ThreadPoolExecutor(THREADS)  # arrays are worked on without Python's lock
+    try:
+        places = product(range(0, height, rows), range(0, width, columns))
+        for done in [pool.submit(change_tile, *place) for place in places]:
+            done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # on Ctrl-C, say, no more than the tiles begun
 
 
 def _full_scale(dtype: np.dtype) -> int:

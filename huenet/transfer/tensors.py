@@ -18,9 +18,11 @@ from huenet.methods.grid import centres
 from huenet.methods.sample import Sample
 from huenet.transfer.given import TransferError, channels_last, mask_of, picture_of
 from huenet.transfer.methods import Method
-from huenet.transfer.pixel_map import SMALL, TILE, small_copy
+from huenet.transfer.pixel_map import ROWS, SMALL, small_copy
 
 __all__ = ["recolor_tensors"]
+
+TILE = 2**22  # pixels that are worked on at a time: for the memory alone
 
 
 @torch.no_grad()
@@ -61,7 +63,7 @@ def recolor_tensors(source: Tensor, target: Any, mask: Any, method: Method, opti
     except ValueError as error:
         raise TransferError(str(error)) from error
     made = torch.empty_like(rgb)
-    column, rows = centres(width), max(1, 4 * TILE // (B * width))
+    column, rows = centres(width), min(max(1, TILE // (B * width)), ROWS)
     for top in range(0, height, rows):
         part = rgb[:, top : top + rows]
         new = torch.where(able[:, None, None, None], change(part, centres(height, top, top + rows), column), part)

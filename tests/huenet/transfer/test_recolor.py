@@ -1,5 +1,6 @@
 """Recolouring arrays and images: what must change, what must stay, and what is said when it cannot be done."""
 
+import time
 import tracemalloc
 import warnings
 
@@ -15,7 +16,7 @@ from scenes import GREEN, GREY, RED, distance, hsv_of, plain, scene
 from huenet.color import chroma, rgb_to_hsv
 from huenet.transfer.given import TransferError
 from huenet.transfer.methods import METHODS
-from huenet.transfer.pixel_map import small_copy
+from huenet.transfer.pixel_map import apply_map, small_copy
 from huenet.transfer.recoloring import recolor
 
 FREE_METHODS = [method for method in METHODS if method != "huenet"]
@@ -277,6 +278,20 @@ def test_tiles_leave_no_seam(monkeypatch):
         np.testing.assert_allclose(recolor(source, target, method="optimize", mask=mask), whole, atol=1e-6)
 
 
+def test_after_a_tile_that_fails_no_more_are_begun(monkeypatch):
+    monkeypatch.setattr("huenet.transfer.pixel_map.TILE", 64)
+    begun = []
+
+    def change(rgb, row, column):
+        begun.append(row)
+        time.sleep(0.01)
+        return np.nan * rgb
+
+    with pytest.raises(FloatingPointError):
+        apply_map(np.zeros((200, 64, 3), np.uint8), change)
+    assert len(begun) < 100
+
+
 def test_tiles_of_reinhard_share_one_mean(monkeypatch):
     source, target = scene(0) / 255, scene(1)
     whole = recolor(source, target, method="reinhard")
@@ -295,11 +310,11 @@ def test_what_is_nearly_grey_has_no_say():
 
 
 def test_a_strip_takes_no_more_memory_than_a_square():
-    """Whether it lies or stands: 4 million pixels in one row, a tile of which has 1 million."""
-    source = np.zeros((1, 4_000_000, 3), np.uint8) + np.uint8(RED)
+    """Whether it lies or stands: a million pixels in one row, far more than a tile has."""
+    source = np.zeros((1, 1_000_000, 3), np.uint8) + np.uint8(RED)
     source[:, ::2] = GREEN
     peaks = []
-    for strip in (source, source.swapaxes(0, 1), source.reshape(2000, 2000, 3)):
+    for strip in (source, source.swapaxes(0, 1), source.reshape(1000, 1000, 3)):
         tracemalloc.start()
         recolor(strip, scene(1), method="transport")
         peaks.append(tracemalloc.get_traced_memory()[1])
