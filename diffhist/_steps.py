@@ -125,7 +125,7 @@ def spread(*arrays: Any, axes: Any, orders: Any) -> Array:
     rows = [_rows(xp, p) for p in pixels]
     w = None if weights is None else xp.reshape(weights, (rows[0].shape[0], len(orders), shape[-1]))
     with exact_sums(pixels[0]):
-        sums = xp.astype(_evaluation.spread(xp, rows, w, axes, orders, dtype), dtype)
+        sums = xp.astype(_evaluation.spread(xp, rows, w, axes, orders, dtype), dtype, copy=False)
     return xp.reshape(sums, (*shape[:-1], *sums.shape[1:]))
 
 

@@ -108,8 +108,8 @@ def _mutual_information(pxy: Array, /) -> Array:
 @_mutual_information.defslopes
 def _(out, pxy, /):
     xp = namespace(pxy)
-    information, ratio, *_ = _information(xp, pxy)
-    return [_per_mass(xp, ratio - information, pxy)]
+    information, ratio, *_, per_mass = _information(xp, pxy)
+    return [(ratio - information) * per_mass]
 
 
 def conditional_mutual_information(pxyz: Array, /) -> Array:
@@ -300,7 +300,7 @@ def normalized_mutual_information(pxy: Array, /, *, norm: str = "joint") -> Arra
 def _normalized(pxy: Array, /, *, norm: str, start: float, sign: float) -> Array:
     """start + sign I / norm: added to what is returned, a number makes float64 of a float32 scalar in NumPy 1."""
     xp = namespace(pxy)
-    information, _, joint, logs = _information(xp, pxy)
+    information, _, joint, logs, _ = _information(xp, pxy)
     share = divide_or_zero(xp, information, _norm(xp, pxy, norm, joint, logs)[0])
     share = start + sign * xp.where(joint == 0, xp.ones_like(share), share)
     return xp.astype(share[..., 0, 0], pxy.dtype)
@@ -309,23 +309,22 @@ def _normalized(pxy: Array, /, *, norm: str, start: float, sign: float) -> Array
 @_normalized.defslopes
 def _(out, pxy, /, *, norm, start, sign):
     xp = namespace(pxy)
-    information, ratio, joint, logs = _information(xp, pxy)
-    norm, norm_slope = _norm(xp, pxy, norm, joint, logs)
-    slope = sign * ((ratio - information) - divide_or_zero(xp, information, norm) * norm_slope)
-    return [_per_mass(xp, slope, pxy, divided_by=norm)]
+    information, ratio, joint, logs, per_mass = _information(xp, pxy)
+    norm, surprise = _norm(xp, pxy, norm, joint, logs)
+    # The constants that keep the shares' sum cancel: the mean of `ratio` is I, and that of `surprise` the norm.
+    return [(ratio - divide_or_zero(xp, information, norm) * surprise) * (sign * per_mass * _inverse(xp, norm))]
 
 
 def _norm(xp: Any, pxy: Array, kind: str, joint: Array, logs: Array) -> tuple[Array, Array]:
     """What I is divided by, (..., 1, 1), and its slope by the shares of the table, of which there are the entropy and
-    the logarithms."""
+    the logarithms, up to a constant: with the norm for its mean."""
     if kind == "joint":
-        return joint, -(logs + joint)
+        return joint, -logs
     entropies, slopes = [], []
     for axis in (-1, -2):
         shares = _shares(xp, xp.sum(pxy, axis=axis, keepdims=True), (-2, -1))
-        logs = log_or_zero(xp, shares)
-        entropies.append(-xp.sum(shares * logs, axis=(-2, -1), keepdims=True))
-        slopes.append(-(logs + entropies[-1]))
+        slopes.append(-log_or_zero(xp, shares))
+        entropies.append(xp.sum(shares * slopes[-1], axis=(-2, -1), keepdims=True))
     x, y = entropies
     if kind == "geometric":
         product = x * y
@@ -360,15 +359,18 @@ def _conditional(xp: Any, pxy: Array) -> tuple[Array, Array]:
     return shares, log_or_zero(xp, given)
 
 
-def _information(xp: Any, pxy: Array) -> tuple[Array, Array, Array, Array]:
-    """I, log(P / (Px Py)), the joint entropy, and log P of a table of shares P, all with its axes; logarithms are 0 in
-    empty cells."""
-    shares = _shares(xp, pxy, (-2, -1))
-    logs = log_or_zero(xp, shares)
+def _information(xp: Any, pxy: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """I, log(P / (Px Py)), the joint entropy, log P of a table of shares P, and what each share is of a mass, all with
+    its axes; logarithms are 0 in empty cells."""
+    pxy = xp.astype(pxy, compute_dtype(xp, pxy), copy=False)
+    per_mass = _inverse(xp, xp.sum(pxy, axis=(-2, -1), keepdims=True))
+    shares = pxy * per_mass
+    empty = shares == 0  # a walk through a large table takes half a millisecond: the fewest
+    logs = xp.log(xp.where(empty, xp.ones_like(per_mass), shares))
     marginals = [log_or_zero(xp, xp.sum(shares, axis=a, keepdims=True)) for a in (-1, -2)]
-    ratio = xp.where(shares == 0, xp.zeros_like(logs), logs - marginals[0] - marginals[1])
+    ratio = xp.where(empty, xp.zeros_like(per_mass), logs - marginals[0] - marginals[1])
     information, entropy_ = (xp.sum(shares * a, axis=(-2, -1), keepdims=True) for a in (ratio, logs))
-    return information, ratio, -entropy_, logs
+    return information, ratio, -entropy_, logs, per_mass
 
 
 def _wide(xp: Any, out: Array, like: Array) -> Array:
@@ -376,7 +378,7 @@ def _wide(xp: Any, out: Array, like: Array) -> Array:
     return xp.reshape(xp.astype(out, like.dtype), (*out.shape, *(1,) * (like.ndim - out.ndim)))
 
 
-def _per_mass(xp: Any, slope: Array, p: Array, rank: int = 2, divided_by: Array | None = None) -> Array:
+def _per_mass(xp: Any, slope: Array, p: Array, rank: int = 2) -> Array:
     """The slope by a histogram's masses from that by its shares: nothing where there is no mass."""
-    scale = _inverse(xp, xp.sum(xp.astype(p, slope.dtype, copy=False), axis=tuple(range(-rank, 0)), keepdims=True))
-    return slope * (scale if divided_by is None else scale * _inverse(xp, divided_by))
+    mass = xp.sum(xp.astype(p, slope.dtype, copy=False), axis=tuple(range(-rank, 0)), keepdims=True)
+    return slope * _inverse(xp, mass)
