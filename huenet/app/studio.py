@@ -19,7 +19,7 @@ from huenet.images.lut import write_lut
 from huenet.images.picture import OUTPUTS, read_picture, write_picture
 from huenet.methods.lut import sampled
 from huenet.transfer.methods import METHODS
-from huenet.transfer.pixel_map import small_copy
+from huenet.transfer.pixel_map import LOOKED_AT, small_copy
 from huenet.transfer.recoloring import (
     Settings,
     find_change,
@@ -38,7 +38,7 @@ BINS = 90
 
 def shown(path: str | Path) -> np.ndarray:
     """A picture as it is shown: uint8 RGB, its longer side at most 1024."""
-    pixels = read_picture(path).pixels[..., :3]
+    pixels = read_picture(path, SHOWN).pixels[..., :3]
     image = Image.fromarray(pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8))
     image.thumbnail((SHOWN, SHOWN))
     return np.asarray(image)
@@ -57,8 +57,8 @@ def finished(
     source: str | Path, target: str | Path, strokes: np.ndarray | None, options: Mapping[str, Any]
 ) -> list[str]:
     """The result at full size, with the source's metadata, and its map as a .cube: paths, in a folder of their own."""
+    goal = goal_of([read_picture(target, LOOKED_AT)], [None])  # first: not both in memory
     picture = read_picture(source)
-    goal = goal_of([read_picture(target)], [None])
     settings = _settings(options)
     folder, stem = Path(mkdtemp(prefix="result-")), Path(source).stem
     made = []

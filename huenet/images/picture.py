@@ -10,6 +10,7 @@ import huenet._extra  # noqa: F401  # isort: skip
 
 import contextlib
 import io
+import math
 import mmap
 import struct
 import warnings
@@ -55,11 +56,18 @@ class Picture:
     lossless: bool = True
 
 
-def read_picture(path: str | Path) -> Picture:
+def read_picture(path: str | Path, least: int | None = None) -> Picture:
     """Read a picture of at most 100 million pixels: the first frame, turned upright as its EXIF says.
 
     8-bit files of any colour mode come as RGB, with alpha where they have transparency; CMYK is converted to sRGB by
     its profile. PNG and TIFF of 16 bits keep them (other readers hand back the high byte and do not say so).
+
+    Parameters
+    ----------
+    path : str or path
+    least : int, optional
+        To look at colours alone: a JPEG may come at a half, a quarter or an eighth of its size, averaged, if its
+        longer side keeps this many pixels.
 
     Raises
     ------
@@ -75,7 +83,7 @@ def read_picture(path: str | Path) -> Picture:
         with warnings.catch_warnings():
             # of a bomb, from below the size that is allowed here; of EXIF and TIFF tags that are slightly off
             warnings.simplefilter("ignore")
-            return _read(Path(path))
+            return _read(Path(path), least)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -170,10 +178,12 @@ def pixels_of(image: Image.Image) -> tuple[np.ndarray, bytes | None]:
     return _array(image), profile
 
 
-def _read(path: Path) -> Picture:
+def _read(path: Path, least: int | None) -> Picture:
     with opened(path) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(path, f"{image.width} x {image.height} pixels are more than the 100 million allowed")
+        if least is not None:
+            image.draft(None, tuple(math.ceil(least * side / max(image.size)) for side in image.size))
         depth = _depth(path, image)
         if depth > 8 and depth != 16:
             raise ImageError(path, f"{depth} bits a sample; 8 and 16 are read")

@@ -23,6 +23,7 @@ from huenet.methods.sample import Sample
 from huenet.transfer.given import TransferError
 from huenet.transfer.methods import Change
 from huenet.transfer.options import SUMMARIES, add_options, settings_from
+from huenet.transfer.pixel_map import LOOKED_AT
 from huenet.transfer.recoloring import find_change, target_copy
 from huenet.transfer.sequence import sequence_copy
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = settings_from(options)
         seen, profile = sequence_copy([frame for path in options.source for frame in _frames(path)])
-        goal = target_copy(read_picture(options.target), profile)
+        goal = target_copy(read_picture(options.target, LOOKED_AT), profile)
         with noted() as notes:
             change = find_change(seen, goal, settings)
         if change is None:

@@ -29,6 +29,7 @@ from huenet.transfer.given import TransferError, mask_of
 from huenet.transfer.jobs import Job, JobError, Plan, plan
 from huenet.transfer.methods import Change
 from huenet.transfer.options import OPTIONS, SUMMARIES, add_options, settings_from
+from huenet.transfer.pixel_map import LOOKED_AT
 from huenet.transfer.recoloring import Settings, find_change, goal_of, paint, recolor_picture, target_copy
 from huenet.transfer.sequence import sequence_copy
 
@@ -297,8 +298,9 @@ def _recolor(job: Job, act: Callable[[Job, Picture], None], options: argparse.Na
 
 def _goal(path: Path, options: argparse.Namespace) -> Picture:
     """A target, and what is added to it, as what is looked at: no two large pictures are in memory at once."""
-    goal = goal_of([read_picture(path)], [None if options.target_mask is None else _mask(options.target_mask)])
+    mask = None if options.target_mask is None else _mask(options.target_mask)
+    goal = goal_of([read_picture(path, LOOKED_AT if mask is None else None)], [mask])
     if not options.add_target:
         return goal
-    more = [goal_of([read_picture(other)], [None]) for other in options.add_target]
+    more = [goal_of([read_picture(other, LOOKED_AT)], [None]) for other in options.add_target]
     return goal_of([goal, *more], [None] * (1 + len(more)), options.target_weights)

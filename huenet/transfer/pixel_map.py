@@ -15,9 +15,10 @@ from huenet.methods.grid import centres
 from huenet.methods.sample import Sample
 from huenet.transfer.methods import Change
 
-__all__ = ["ROWS", "apply_map", "small_copy"]
+__all__ = ["LOOKED_AT", "ROWS", "apply_map", "small_copy"]
 
 SMALL = 512  # longer side of the copies on which colours are compared
+LOOKED_AT = 2 * SMALL  # pixels that a file must give for such a copy
 TILE = 2**16  # pixels that are worked on at a time: what is computed of them stays in the processor's cache
 ROWS = 2048  # of a tile: a grid is worked out for every row, however short
 THREADS = min(8, os.cpu_count() or 1)
@@ -31,7 +32,7 @@ def small_copy(picture: np.ndarray, mask: np.ndarray | None = None) -> Sample:
         return Sample(turned.rgb.swapaxes(1, 2), turned.weights.swapaxes(1, 2))
     block = -(-max(height, width) // SMALL)
     columns = np.arange(0, width, block)
-    sums = []
+    ones, sums = np.ones((width, 1), np.float32), []
     for first in range(0, height, block):
         rows = _unit(picture[first : first + block])
         share = rows[..., 3:] if rows.shape[2] == 4 else None
@@ -39,7 +40,7 @@ def small_copy(picture: np.ndarray, mask: np.ndarray | None = None) -> Sample:
             counts = _unit(mask[first : first + block])[..., None]
             share = counts if share is None else share * counts
         if share is None:
-            cells = np.pad(rows.sum(axis=0), ((0, 0), (0, 1)), constant_values=len(rows))
+            cells = np.concatenate([rows.sum(axis=0), ones * len(rows)], axis=1)
         else:
             cells = np.concatenate([share * rows[..., :3], share], axis=2).sum(axis=0)
         sums.append(np.add.reduceat(cells, columns, axis=0))

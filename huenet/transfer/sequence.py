@@ -12,7 +12,7 @@ import numpy as np
 from huenet.images.picture import read_picture
 from huenet.images.read import ImageError
 from huenet.methods.sample import Sample, pooled
-from huenet.transfer.pixel_map import small_copy
+from huenet.transfer.pixel_map import LOOKED_AT, small_copy
 
 __all__ = ["sequence_copy"]
 
@@ -31,7 +31,7 @@ def sequence_copy(paths: Sequence[Path]) -> tuple[Sample, bytes | None]:
     smalls, profiles, errors = [], [], []
     for path in chosen:
         try:
-            picture = read_picture(path)
+            picture = read_picture(path, LOOKED_AT)
         except ImageError as error:
             errors.append(error)
         else:

@@ -229,6 +229,20 @@ def test_what_is_compressed_keeps_its_quality(tmp_path, suffix, most):
     assert np.abs(read_picture(tmp_path / f"a{suffix}").pixels.astype(float) - scene(0)).mean() < most
 
 
+def test_a_jpeg_to_look_at_comes_averaged_and_upright(tmp_path):
+    blocks = np.random.default_rng(0).integers(40, 216, (50, 100, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(blocks.repeat(16, axis=0).repeat(16, axis=1)).save(
+        tmp_path / "a.jpg", quality=95, subsampling=0, exif=exif
+    )
+    whole, small = read_picture(tmp_path / "a.jpg").pixels, read_picture(tmp_path / "a.jpg", 300).pixels
+    assert (whole.shape, small.shape) == ((1600, 800, 3), (400, 200, 3))
+    means = whole.reshape(400, 4, 200, 4, 3).mean(axis=(1, 3))
+    assert np.abs(means - small).mean() < 2
+    assert read_picture(tmp_path / "a.jpg", 1000).pixels.shape == (1600, 800, 3)
+
+
 def test_pictures_too_large_are_refused_before_they_are_decoded(files, capsys, monkeypatch):
     monkeypatch.setattr("huenet.images.picture.MAX_PIXELS", 3000)
     error = error_of(capsys, files / "source.png", files / "target.png", "-o", files / "out.png")
