@@ -41,10 +41,15 @@ def _cuda_devices(cupy):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """JAX compiles every case anew, seconds for each: the quick run takes test_jax.py and the circular formulas."""
+    """JAX compiles every case anew, seconds for each: the quick run takes test_jax.py and the circular formulas, in the
+    dtype in which JAX comes."""
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        quick = item.name.startswith("test_equation") and params.get("boundary") == "circular"
+        quick = (
+            item.name.startswith("test_equation")
+            and params.get("boundary") == "circular"
+            and params.get("dtype") == "float32"
+        )
         if params.get("xp") == "jax.numpy" and not quick:
             item.add_marker(pytest.mark.slow)
 

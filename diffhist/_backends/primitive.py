@@ -108,7 +108,7 @@ class Call(NamedTuple):
     def pull(
         self, cotangent: Array, output: Array, arrays: Sequence[Array], needed: Sequence[bool] | None = None
     ) -> list[Array | None]:
-        """The cotangents of ``arrays``, each in its array's dtype; those not ``needed`` may be None."""
+        """The cotangents of ``arrays``, each in its array's dtype. To who says which are ``needed``, None is zero."""
         wanted = self._arguments(needed or (True,) * len(arrays))
         found = _PRIMITIVES[self.name].pull(
             cotangent,
@@ -119,7 +119,8 @@ class Call(NamedTuple):
         )
         kept = [f for f, p in zip(found, self.present, strict=True) if p]
         xp = namespace(*arrays)
-        return [None if f is None else xp.astype(f, a.dtype) for f, a in zip(kept, arrays, strict=True)]
+        nothing = xp.zeros_like if needed is None else lambda _: None
+        return [nothing(a) if f is None else xp.astype(f, a.dtype) for f, a in zip(kept, arrays, strict=True)]
 
     def push(self, tangents: Sequence[Array | None], output: Array, arrays: Sequence[Array]) -> Array:
         """The tangent of ``output``, in its dtype; tangents of arrays may be None for zero."""

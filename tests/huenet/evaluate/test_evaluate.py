@@ -26,12 +26,21 @@ from huenet.evaluate.folder import read_pairs, read_rows
 from huenet.evaluate.measures import DIAL, FRONTIER, TITLES, dialled
 from huenet.evaluate.summary import summarize
 from huenet.images.read import read_square
+from huenet.methods import descent
 from huenet.model import checkpoint
 from huenet.model.checkpoint import MODEL
 
 torch.set_num_threads(1)
 command = partial(status, evaluate.main)
 refused = partial(refusal, evaluate.main)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_steps():
+    """Of descent, which takes most of the time that a pair is measured for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(descent.descend.__kwdefaults__, "steps", 5)
+        yield
 
 
 @pytest.fixture

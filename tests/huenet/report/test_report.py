@@ -24,6 +24,7 @@ from runs import make_pictures, make_run
 from huenet.evaluate import run as evaluate
 from huenet.evaluate.folder import read_pairs
 from huenet.images.read import read_square
+from huenet.methods import descent
 from huenet.model.checkpoint import MODEL
 from huenet.report import page as report
 
@@ -61,6 +62,14 @@ class Page(HTMLParser):
 
     def of(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_steps():
+    """Of descent, which takes most of the time that a pair is measured for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(descent.descend.__kwdefaults__, "steps", 5)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from training import ENVIRONMENT, TINY, command, lines, run, same_gradients, tor
 
 from huenet.config import ConfigError, describe, from_preset
 from huenet.data.batches import Pictures
+from huenet.images.read import read_image
 from huenet.model import checkpoint, losses
 from huenet.model.checkpoint import CHECKPOINT, MODEL
 from huenet.train import loop as train
@@ -28,12 +29,13 @@ def test_a_tiny_run_lowers_its_loss_and_leaves_a_run_folder(folder, tmp_path, ca
     out = tmp_path / "run"
     flags = ["--steps", 40, "--lr", 2e-3, "--log-every", 5, "--ema", 0.9, "--val-every", 20]
     weights = ["--lambda-emd", 100, "--gamma-mi", 0.1, "--lambda-smooth", 1]
-    assert run(folder, out, *flags, *weights) == 0
+    assert run(folder, out, *flags, *weights, drawn=True) == 0
     emd = [line["emd"] for line in lines(out) if "emd" in line]
     assert np.mean(emd[-2:]) < 0.7 * emd[0]
     expected = {"config.json", "data.json", "metrics.jsonl", CHECKPOINT, MODEL, "curves.png", "samples"}
     assert {path.name for path in out.iterdir()} == expected
     assert {path.name for path in (out / "samples").iterdir()} == {"step-0000000.png", "step-0000040.png"}
+    assert all(read_image(path).shape[1] > 500 for path in out.rglob("*.png"))
     assert [line["step"] for line in lines(out) if "val/emd_output" in line] == [0, 20, 40]
     printed = capsys.readouterr().out
     choices, _, begin = printed.partition("\n\n")

@@ -4,11 +4,13 @@ import json
 import os
 import sys
 
+import pytest
 import torch
 
 from huenet.model import checkpoint
 from huenet.model.checkpoint import CHECKPOINT
 from huenet.train import loop as train
+from huenet.train import plots
 
 torch.set_num_threads(1)
 TINY = ["--size", "32", "--width", "8", "--batch-size", "4", "--val-pairs", "4", "--bins", "32", "--no-tensorboard"]
@@ -16,8 +18,12 @@ TINY += ["--no-features"]  # weights of another network, which not every machine
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def run(folder, out, *flags):
-    return train.main(["--data", str(folder), "--out", str(out), *TINY, *map(str, flags)])
+def run(folder, out, *flags, drawn=False):
+    """Status of a training in this process. Unless ``drawn``, its pictures, which take most of the time, are empty."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not drawn:
+            patch.setattr(plots, "save", lambda figure, path: path.touch())
+        return train.main(["--data", str(folder), "--out", str(out), *TINY, *map(str, flags)])
 
 
 def command(folder, out, *flags):
