@@ -28,7 +28,6 @@ COMPILED = True  # False turns the kernels off, as NUMBA_DISABLE_JIT does
 LEAST = 1 << 12  # pixels: for fewer, loading Numba takes longer than it can save
 PART = 1 << 13  # pixels that are worth a thread
 LANES = (4, 8, 16, 32)  # widths of the rows; kernels of more taps are left to array code
-PADDING: dict[str, Any] = {"open": "constant", "circular": "wrap", "reflect": "symmetric"}  # by NumPy's names
 MOST_PIECES = 512  # that a cell is cut into
 PLANES = {32: 4, 64: 9}  # coefficients of a polynomial, by bits of the dtype
 ROUNDING = {32: 2e-7, 64: 2e-14}  # of the largest tap
@@ -87,12 +86,12 @@ def _works() -> bool:
 
 def _check() -> None:
     """Compile the kernels for float32, and hold them against each other: adjoints, that lose no mass."""
-    x, h = np.linspace(0.0, 1.0, 50, dtype=np.float32)[None], np.linspace(0.0, 1.0, 144, dtype=np.float32)[None]
-    band = Band(array_api_compat.numpy, Axis(10, 0.0, 0.1, 0.05, "reflect"), np.float32)
-    both = _plan(((Band, tuple(vars(band).items())),) * 2, (0, 0), 32)
+    x, h = np.linspace(0.0, 1.0, 50, dtype=np.float32)[None], np.linspace(0.0, 1.0, 100, dtype=np.float32)
+    bands = [Band(array_api_compat.numpy, Axis(10, 0.0, 0.1, 0.05, "reflect"), np.float32)] * 2
+    both = _plan(((Band, tuple(vars(bands[0]).items())),) * 2, (0, 0), 32)
     assert both is not None
-    table = spread(both, (x, x**2), None, np.float32)
-    (seen,) = gather(both, h, (x, x**2), np.float32)
+    table, h = spread(both, (x, x**2), None, np.float32, bands), h.reshape(1, 10, 10)
+    seen = gather(both, seen_by(both, h, np.float32, bands), (x, x**2), np.float32)
     np.testing.assert_allclose([table.sum(), (table * h).sum()], [50.0, seen.sum()], rtol=1e-5)
 
 
@@ -168,38 +167,60 @@ def _fit(kind: Any, settings: Any, order: int, lanes: int, bits: int) -> tuple[i
     return None
 
 
-def spread(plan: Plan, pixels: Sequence[Array], weights: Array | None, dtype: Any) -> np.ndarray:
-    """Tables (B, size) of float64, of pixels (B, N)."""
+def spread(
+    plan: Plan, pixels: Sequence[Array], weights: Array | None, dtype: Any, bands: Sequence[Band] | None = None
+) -> np.ndarray:
+    """Tables (B, size) of float64, of pixels (B, N); with ``bands``, their bins (B, Kx[, Ky]), by `Band.collect`."""
     B, N = pixels[0].shape
     threads = _threads(pixels[0])
     parts = max(1, min(threads // B, N // PART))
     each = plan.size + len(plan.lanes)  # so that no thread writes, be it zeros, where another one adds
     tables = np.zeros(B * parts * each)
-    columns = *_pair(pixels, dtype), None if weights is None else plain(weights, dtype)
+    (x, y), w = _pair(pixels, dtype), None if weights is None else plain(weights, dtype)
     own = plan._replace(size=each)
-    _shared(threads, B * parts, lambda *some: _kernels().spread(tables, *columns, *own, parts, *some))
-    made = tables.reshape(B, parts, each)[..., : plan.size]
+    _shared(threads, B * parts, lambda *some: _kernels().spread(tables, x, y, w, *own, parts, *some))
+    made = tables.reshape(B, parts, each)
+    if bands:
+        bins = np.zeros((B, *([1] if len(bands) == 1 else []), *(way.axis.bins for way in bands)), y.dtype)
+        _kernels().fold(made, bins, *_bins_of(bands))
+        return bins[:, 0] if len(bands) == 1 else bins
+    made = made[..., : plan.size]
     return made[:, 0] if parts == 1 else made.sum(1)
 
 
-def padded(h: Array, ways: Sequence[Band], dtype: Any) -> np.ndarray:
-    """`Band.expand` along all axes (B, Kx[, Ky]) -> (B, size), without turning the table around for each."""
-    table = plain(h, dtype)
-    for axis, way in enumerate(ways, start=1):
-        table = np.pad(
-            table, [(way.pad * (d == axis),) * 2 for d in range(table.ndim)], mode=PADDING[way.axis.boundary]
-        )
-    return table.reshape(len(table), -1)
+def seen_by(plan: Plan, table: Array, dtype: Any, bands: Sequence[Band] | None = None) -> np.ndarray:
+    """Tables (B, size), or by `Band.expand` those of bins (B, Kx[, Ky]), as `gather` takes them: one after the other,
+    and zeros."""
+    h = plain(table, dtype)
+    if not bands:
+        return np.concatenate([h.ravel(), np.zeros(len(plan.lanes), h.dtype)])
+    tables = np.zeros(len(h) * plan.size + len(plan.lanes), h.dtype)
+    _kernels().unfold(h.reshape(len(h), -1, h.shape[-1]), tables, *_bins_of(bands))
+    return tables
 
 
-def gather(plan: Plan, table: np.ndarray, pixels: Sequence[Array], dtype: Any) -> np.ndarray:
-    """Tables (B, size), seen at pixels (B, N)."""
+def _bins_of(bands: Sequence[Band]) -> tuple[np.ndarray, np.ndarray, int]:
+    """The bins that the rows and the columns of a table are of, and how many columns on each side come again."""
+    rows, columns = [np.zeros(1, np.int64), *(_bins(w.axis.bins, w.pad, w.axis.boundary) for w in bands)][-2:]
+    return rows, columns, bands[-1].pad
+
+
+@functools.lru_cache(maxsize=64)
+def _bins(K: int, pad: int, boundary: str) -> np.ndarray:
+    """Of each bin with ``pad`` more on both sides, the one that it is by the boundary rule, or -1."""
+    k = np.arange(-pad, K + pad)
+    if boundary == "open":
+        return np.where((k >= 0) & (k < K), k, -1)
+    return k % K if boundary == "circular" else np.minimum(k % (2 * K), (-1 - k) % (2 * K))
+
+
+def gather(plan: Plan, tables: np.ndarray, pixels: Sequence[Array], dtype: Any) -> np.ndarray:
+    """Tables, as `seen_by` gives them, seen at pixels (B, N)."""
     x, y = _pair(pixels, dtype)
-    longer = np.concatenate([table.ravel(), np.zeros(len(plan.lanes), table.dtype)])
-    seen = np.empty(y.shape, table.dtype)
-    of = {name: c.astype(table.dtype) for name in ("of_x", "of_y") if (c := getattr(plan, name)) is not None}
+    seen = np.empty(y.shape, tables.dtype)
+    of = {name: c.astype(tables.dtype) for name in ("of_x", "of_y") if (c := getattr(plan, name)) is not None}
     own = plan._replace(**of)
-    _shared(_threads(pixels[0]), y.size, lambda *some: _kernels().gather(longer, seen, x, y, *own, *some))
+    _shared(_threads(pixels[0]), y.size, lambda *some: _kernels().gather(tables, seen, x, y, *own, *some))
     return seen
 
 

@@ -253,3 +253,44 @@ def gather(h, seen, x, y, size, stride, across, along, of_x, of_y, planes, lanes
                     at, scale = at + rows.first[i] * stride, scale * rows.scale[i]
                 _polynomials(last, of_y, columns.piece[i], columns.t[i], kind(along.least), scale, planes, lanes)
                 seen[b, block + i] = _seen(h, at, stride, lead, across.taps, last, lanes)
+
+
+@_jit
+def fold(tables, bins, rows, columns, pad):
+    """Adds the cells of tables (B, parts, size) to the bins (B, Kx, Ky) that they are of: that of row r and column c to
+    rows[r] and columns[c], where neither is below 0. The inner columns are bins one by one, ``pad`` on each side not.
+    """
+    inner = bins.shape[2]
+    for b in range(bins.shape[0]):
+        for r in range(rows.size):
+            cells = tables[b, 0, r * columns.size : (r + 1) * columns.size]
+            for part in range(1, tables.shape[1]):
+                for c in range(columns.size):
+                    cells[c] += tables[b, part, r * columns.size + c]
+            if rows[r] >= 0:
+                row = bins[b, rows[r]]
+                for k in range(inner):
+                    row[k] += cells[pad + k]
+                for n in range(2 * pad):
+                    c = n if n < pad else inner + n
+                    if columns[c] >= 0:
+                        row[columns[c]] += cells[c]
+
+
+@_jit
+def unfold(bins, tables, rows, columns, pad):
+    """The adjoint of `fold`: bins (B, Kx, Ky) -> tables, one after the other."""
+    inner, start = bins.shape[2], 0
+    for b in range(bins.shape[0]):
+        for r in range(rows.size):
+            cells = tables[start : start + columns.size]
+            start += columns.size
+            if rows[r] < 0:
+                cells[:] = 0.0
+                continue
+            row = bins[b, rows[r]]
+            for k in range(inner):
+                cells[pad + k] = row[k]
+            for n in range(2 * pad):
+                c = n if n < pad else inner + n
+                cells[c] = row[columns[c]] if columns[c] >= 0 else 0.0

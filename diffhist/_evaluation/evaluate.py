@@ -46,8 +46,8 @@ def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[
     for ways in map(list, itertools.product(*kinds)):
         size = math.prod([w.size for w in ways])
         if fast and (width := compiled.width(ways)):
-            each = 10.0 + ways[0].taps * width * 0.15 if plane else 8.0
-            each += (1.0 if isinstance(ways[-1], Band) else 5.0) * size / max(1, N)
+            each = 10.0 + ways[0].taps * width * 0.09 if plane else 5.0
+            each += (2.0 if all(isinstance(w, Band) for w in ways) else 4.0) * size / max(1, N)
         else:
             each = math.prod([w.taps for w in ways]) * 1.2 + (2.0 * ways[-1].taps if plane else 0.0)
             each += (1.2 if plane else 3.0) * size / max(1, N)
@@ -118,6 +118,8 @@ def _rows(ways: Any, x: Array) -> int:
 
 def spread_taps(xp: Any, pixels: Any, weights: Any, ways: Any, orders: Any, dtype: Any) -> Array:
     plan = compiled.plan(ways, orders, pixels[0], dtype)
+    if plan and all(isinstance(w, Band) for w in ways):
+        return xp.asarray(compiled.spread(plan, pixels, weights, dtype, ways))
     if plan:
         table = xp.asarray(compiled.spread(plan, pixels, weights, dtype))
     else:
@@ -220,11 +222,11 @@ def gather(
 def gather_taps(xp: Any, h: Array, pixels: Any, ways: Any, orders: Any, dtype: Any) -> tuple[Array, ...]:
     plans = [p for o in orders if (p := compiled.plan(ways, o, pixels[0], dtype))]
     if len(plans) == len(orders):
-        if all(isinstance(w, Band) for w in ways):
-            plain = [compiled.padded(h, ways, dtype)] * len(orders)
+        if all(isinstance(w, Band) for w in ways):  # whose tables are those of the bins, whatever the order
+            tables = [compiled.seen_by(plans[0], h, dtype, ways)] * len(orders)
         else:
-            plain = [compiled.plain(_expanded(xp, h, ways, o), dtype) for o in orders]
-        return tuple(xp.asarray(compiled.gather(p, t, pixels, dtype)) for p, t in zip(plans, plain, strict=True))
+            tables = [compiled.seen_by(p, _expanded(xp, h, ways, o), dtype) for p, o in zip(plans, orders, strict=True)]
+        return tuple(xp.asarray(compiled.gather(p, t, pixels, dtype)) for p, t in zip(plans, tables, strict=True))
     tables = [_expanded(xp, h, ways, o) for o in orders]
 
     def step(_: None, *cut: Array) -> tuple[None, tuple[Array, ...]]:

@@ -325,7 +325,7 @@ def test_without_numba_or_with_a_broken_one(monkeypatch):
         missing.setitem(sys.modules, "numba", None)
         assert not works()
     with monkeypatch.context() as broken:
-        broken.setattr(compiled, "spread", lambda *arguments: 1.01 * np.ones((1, 144)))
+        broken.setattr(compiled, "spread", lambda *arguments: 0.505 * np.ones((1, 10, 10)))
         with pytest.warns(UserWarning, match="uses array code, what Numba compiles for it fails here"):
             assert not works()
 
