@@ -27,6 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if find_spec("gradio") is None:
         parser.error("needs gradio: pip install 'diffhist[huenet,app]'")
+    if options.run:
+        from huenet.model.checkpoint import CheckpointError
+        from huenet.model.inference import load_generator
+
+        try:
+            load_generator(options.run)
+        except CheckpointError as error:
+            parser.error(str(error))
     with (
         ended_cleanly(),
         tempfile.TemporaryDirectory(prefix="huenet-app-") as folder,
@@ -38,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"huenet app: http://{options.host}:{options.port} (Ctrl-C ends it, and deletes its files)", flush=True)
         try:
+            app = served(options.host, options.port, options.run)
             uvicorn.run(
-                served(options.host, options.port), host=options.host, port=options.port, log_level="warning",
-                timeout_graceful_shutdown=2,
+                app, host=options.host, port=options.port, log_level="warning", timeout_graceful_shutdown=2
             )  # fmt: skip
         except KeyboardInterrupt:
             return 0
@@ -53,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def served(host: str, port: int) -> Any:
+def served(host: str, port: int, run: str | None = None) -> Any:
     """The page as an ASGI application that lets a browser ask nobody else."""
     import gradio
     from fastapi import FastAPI
@@ -70,7 +78,7 @@ def served(host: str, port: int) -> Any:
         return response
 
     return gradio.mount_gradio_app(
-        app, page(), "/", server_name=host, server_port=port, theme=THEME, max_file_size=LARGEST, ssr_mode=False,
+        app, page(run), "/", server_name=host, server_port=port, theme=THEME, max_file_size=LARGEST, ssr_mode=False,
         footer_links=[], show_error=True,
     )  # fmt: skip
 
@@ -84,4 +92,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, default=7860, help="port (default: 7860)")
+    parser.add_argument(
+        "--run", metavar="FOLDER", help="run folder of huenet train (default: the weights that come with the package)"
+    )
     return parser

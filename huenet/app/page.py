@@ -17,14 +17,27 @@ from huenet.transfer.methods import METHODS
 __all__ = ["THEME", "page"]
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # no fonts from elsewhere
-DIALS = ("method", "closeness", "strength", "keep", "saturation", "light")  # as `recolor` calls them
+DIALS = ("keep", "closeness", "strength", "saturation", "light", "smooth", "reg_m")  # as `recolor` calls them
 # for the memory, and because warnings, which become notes, belong to the process
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "recolour"}
 KEPT = 3600  # seconds that files of a session stay
 
 
-def page() -> gr.Blocks:
-    """The page; each request has its own files, and nothing is shared between sessions."""
+def page(run: str | None = None) -> gr.Blocks:
+    """The page; each request has its own files, and nothing is shared between sessions.
+
+    `run` is of the network: a run folder of ``huenet.train``, in place of the weights that come with the package.
+    """
+
+    def options(method: str, *dials: Any) -> dict[str, Any]:
+        return dict(zip(DIALS, dials, strict=True)) | {"method": method, "run": run}
+
+    def preview(source: str | None, target: str | None, editor: dict[str, Any] | None, *dials: Any) -> Any:
+        return _preview(source, target, editor, options(*dials))
+
+    def finished(source: str | None, target: str | None, editor: dict[str, Any] | None, *dials: Any) -> Any:
+        return _finished(source, target, editor, options(*dials))
+
     with gr.Blocks(title="huenet", analytics_enabled=False, delete_cache=(600, KEPT)) as blocks:
         gr.Markdown("# huenet\nPaint a picture with the colours of another. Nothing leaves this machine.")
         with gr.Row():
@@ -44,27 +57,32 @@ def page() -> gr.Blocks:
             keep = gr.Radio(list(KEEP), value="light", label="Keep")
             closeness = gr.Slider(0, 1, METHODS["huenet"].options()["closeness"], step=0.05, label="Closeness")
             strength = gr.Slider(0, 2, 1, step=0.05, label="Strength")
+        with gr.Row():
             saturation = gr.Slider(0, 1, 0, step=0.05, label="Saturation")
             light = gr.Slider(0, 1, 0, step=0.05, label="Light")
+            free = METHODS["relaxed"].options()
+            smooth = gr.Slider(0, 256, free["smooth"], step=1, label="Smooth", visible=False)
+            reg_m = gr.Slider(0.01, 1, free["reg_m"], step=0.01, label="Cost of other shares", visible=False)
         result = gr.ImageSlider(label="Source and result", interactive=False, type="numpy", elem_id="result")
         with gr.Accordion("Where: paint what is to be recoloured", open=False):
             editor = gr.ImageEditor(
                 label="Mask", type="numpy", sources=[], layers=False, transforms=[],
                 brush=gr.Brush(colors=["#ffffff"], color_mode="fixed"),
             )  # fmt: skip
-        hues = gr.Plot(label="Hues")
+        hues = gr.Plot(label="Hues", show_label=False)
         button = gr.Button("Make at full size, and the .cube", variant="primary", elem_id="finish")
         files = gr.File(label="Download", file_count="multiple", interactive=False, elem_id="files", height=120)
 
-        dials: list[Any] = [method, closeness, strength, keep, saturation, light]
-        inputs = [source, target, editor, *dials]
+        dials: list[Any] = [keep, closeness, strength, saturation, light, smooth, reg_m]
+        inputs = [source, target, editor, method, *dials]
+        method.change(_shown_for, method, dials)
         source.change(_told(_canvas), source, editor)
         changes = [source.change, target.change, editor.change, method.change, keep.change]
-        releases = [dial.release for dial in (closeness, strength, saturation, light)]
+        releases = [dial.release for dial in dials[1:]]
         gr.on(
-            [*changes, *releases], _told(_preview), inputs, [result, hues], trigger_mode="always_last", **ONE_AT_A_TIME
+            [*changes, *releases], _told(preview), inputs, [result, hues], trigger_mode="always_last", **ONE_AT_A_TIME
         )
-        button.click(_told(_finished), inputs, files, **ONE_AT_A_TIME)
+        button.click(_told(finished), inputs, files, **ONE_AT_A_TIME)
     return blocks
 
 
@@ -73,24 +91,29 @@ def _canvas(source: str | None) -> dict[str, Any] | None:
     return None if picture is None else {"background": picture, "layers": [], "composite": picture}
 
 
-def _preview(source: str | None, target: str | None, editor: dict[str, Any] | None, *dials: Any) -> tuple[Any, Any]:
+def _shown_for(method: str) -> list[Any]:
+    """The dials that a method has."""
+    return [gr.update(visible=name in METHODS[method].options()) for name in DIALS]
+
+
+def _preview(
+    source: str | None, target: str | None, editor: dict[str, Any] | None, options: dict[str, Any]
+) -> tuple[Any, Any]:
     if source is None or target is None:
         return None, None
     one, other = studio.shown(source), studio.shown(target)
-    made, notes = studio.preview(one, other, _strokes(editor), _options(*dials))
+    made, notes = studio.preview(one, other, _strokes(editor), options)
     for note in notes:
         gr.Info(note)
     return (one, made), studio.spectrum({"Source": one, "Target": other, "Result": made})
 
 
-def _finished(source: str | None, target: str | None, editor: dict[str, Any] | None, *dials: Any) -> list[str] | None:
+def _finished(
+    source: str | None, target: str | None, editor: dict[str, Any] | None, options: dict[str, Any]
+) -> list[str]:
     if source is None or target is None:
         raise ValueError("drop a source and a target first")
-    return studio.finished(source, target, _strokes(editor), _options(*dials))
-
-
-def _options(*dials: Any) -> dict[str, Any]:
-    return dict(zip(DIALS, dials, strict=True))
+    return studio.finished(source, target, _strokes(editor), options)
 
 
 def _strokes(editor: dict[str, Any] | None) -> np.ndarray | None:

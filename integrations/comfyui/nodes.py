@@ -22,8 +22,9 @@ class HuenetTransfer:
 
     @classmethod
     def INPUT_TYPES(cls):  # noqa: N802 - ComfyUI's name
-        def number(default, most, tooltip):
-            return ("FLOAT", {"default": default, "min": 0.0, "max": most, "step": 0.05, "tooltip": tooltip})
+        def number(default, most, tooltip, least=0.0):
+            step = least or 0.05
+            return ("FLOAT", {"default": default, "min": least, "max": most, "step": step, "tooltip": tooltip})
 
         closeness = METHODS["huenet"].options()["closeness"]
         return {
@@ -37,6 +38,13 @@ class HuenetTransfer:
                 "saturation": number(0.0, 1.0, "How far saturation goes to the target's; not for reinhard."),
                 "light": number(0.0, 1.0, "How far light goes to the target's; not for reinhard."),
                 "smooth": number(8.0, 256.0, "For transport and relaxed: more keeps near hues together."),
+                "reg_m": number(
+                    0.1, 1.0, "For relaxed: what other shares of colours cost; less turns hues less far.", 0.01
+                ),
+                "run": (
+                    "STRING",
+                    {"default": "", "tooltip": "For huenet: a run folder of huenet train; none for its own."},
+                ),
             },
             "optional": {"mask": ("MASK", {"tooltip": "Where to recolour; all over without."})},
         }
@@ -44,7 +52,7 @@ class HuenetTransfer:
     def transfer(self, image, target, mask=None, **options):
         method = options.pop("method")
         known = METHODS[method].options()
-        options = {name: value for name, value in options.items() if name in known}
+        options = {name: value for name, value in options.items() if name in known and value != ""}
         image = image.detach()
         rgb, alpha = image[..., :3].clamp(0, 1), image[..., 3:]
         target = target[..., :3].clamp(0, 1)

@@ -13,6 +13,7 @@ pytest.importorskip("skimage")
 import torch
 
 from huenet import recolor
+from huenet.transfer.methods import METHODS
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "comfyui"
 
@@ -37,7 +38,7 @@ def run(node_class, **given):
     types = node_class.INPUT_TYPES()
     values = {}
     for kind, options in types["required"].values():
-        assert kind in ("IMAGE", "FLOAT") or options["default"] in kind
+        assert kind in ("IMAGE", "FLOAT", "STRING") or options["default"] in kind
     for name, (kind, options) in types["required"].items():
         if kind != "IMAGE":
             values[name] = options["default"]
@@ -66,6 +67,19 @@ def test_every_method_runs_with_the_defaults_of_all_widgets(node_class, method):
     made = run(node_class, image=images(2), target=images(2, seed=1), method=method)
     assert made.shape == (2, 20, 24, 3)
     assert torch.isfinite(made).all()
+
+
+def test_it_has_every_option_of_every_method(node_class):
+    widgets = node_class.INPUT_TYPES()["required"].keys() - {"image", "target", "method"}
+    assert widgets == {name for method in METHODS.values() for name in method.options()}
+    image, target = images(1), images(1, seed=1)
+    for name, value in (("reg_m", 0.01), ("smooth", 0.0)):
+        made = run(node_class, image=image, target=target, method="relaxed", **{name: value})
+        wanted = recolor(image.movedim(-1, 1), target.movedim(-1, 1), method="relaxed", **{name: value})
+        assert torch.equal(made, wanted.movedim(1, -1))
+        assert (made != run(node_class, image=image, target=target, method="relaxed")).any()
+    with pytest.raises(ValueError, match="no-such-run"):
+        run(node_class, image=image, target=target, run="no-such-run")
 
 
 def test_closeness_is_the_network_s_dial(node_class):

@@ -25,6 +25,7 @@ from huenet.app import main, studio
 from huenet.images.lut import read_lut
 from huenet.images.picture import read_picture
 from huenet.transfer import recolor
+from huenet.transfer.methods import METHODS
 
 DIALS = {"method": "transport", "closeness": 0.6, "strength": 0.7, "keep": "light", "saturation": 0.5, "light": 0.0}
 
@@ -76,6 +77,19 @@ def test_the_picture_comes_at_full_size_with_its_metadata_and_its_map(files):
     assert os.path.dirname(again[0]) != os.path.dirname(paths[0])  # no two requests share a folder
     for path in (*paths, *again):
         shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+
+
+def test_the_page_has_every_option_of_every_method():
+    """`run`, which names a folder, is given where the page is started."""
+    page = pytest.importorskip("huenet.app.page", exc_type=ImportError)
+    assert {*page.DIALS, "run"} == {name for method in METHODS.values() for name in method.options()}
+    shown = [update["visible"] for update in page._shown_for("relaxed")]
+    assert [name for name, visible in zip(page.DIALS, shown, strict=True) if not visible] == ["closeness"]
+
+
+def test_a_run_that_is_none_is_named(capsys, tmp_path):
+    pytest.importorskip("gradio")
+    assert "has no model.safetensors" in refusal(main, capsys, "--run", tmp_path)
 
 
 def test_without_its_extra_it_says_what_to_install(monkeypatch, capsys):
@@ -144,7 +158,9 @@ def browsers(address):
 def wait(browser, selector, text=""):
     """The elements, as soon as there are some, and with such a text."""
     for _ in range(240):
-        if found := [e for e in browser.find_elements("css selector", selector) if text in (text and e.text)]:
+        if found := [
+            e for e in browser.find_elements("css selector", selector) if text in e.get_property("textContent")
+        ]:
             return found
         time.sleep(0.5)
     raise AssertionError(f"no {selector} {text} on the page")
