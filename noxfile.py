@@ -4,6 +4,7 @@
 installed. uv makes the environments where it is there, and pip otherwise.
 """
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -79,6 +80,7 @@ def package(session: nox.Session) -> None:
     """Wheel and sdist in dist/, checked; the wheel made from the sdist is the one made from the tree."""
     session.install("build", "twine", "check-wheel-contents")
     scratch = session.create_tmp()
+    shutil.rmtree("dist", ignore_errors=True)  # of another version, maybe
     session.run("python", "-m", "build", "--quiet", "--outdir", "dist")  # an sdist, and the wheel of that sdist
     session.run("python", "-m", "build", "--quiet", "--wheel", "--outdir", scratch)
     (wheel,) = Path("dist").glob("*.whl")
