@@ -63,8 +63,7 @@ def plan(ways: Sequence[Any], orders: Sequence[int], x: Array, dtype: Any) -> Pl
     """How these pixels are evaluated here; None where they are left to array code."""
     if not (serves(x) and width(ways)):
         return None
-    kinds = tuple((type(w), tuple((vars(w) | {"xp": array_api_compat.numpy}).items())) for w in ways)
-    return _plan(kinds, tuple(orders), ways[0].xp.finfo(dtype).bits)
+    return _plan(tuple(ways), tuple(orders), ways[0].xp.finfo(dtype).bits)
 
 
 @functools.cache
@@ -88,7 +87,7 @@ def _check() -> None:
     """Compile the kernels for float32, and hold them against each other: adjoints, that lose no mass."""
     x, h = np.linspace(0.0, 1.0, 50, dtype=np.float32)[None], np.linspace(0.0, 1.0, 100, dtype=np.float32)
     bands = [Band(array_api_compat.numpy, Axis(10, 0.0, 0.1, 0.05, "reflect"), np.float32)] * 2
-    both = _plan(((Band, tuple(vars(bands[0]).items())),) * 2, (0, 0), 32)
+    both = _plan(tuple(bands), (0, 0), 32)
     assert both is not None
     table, h = spread(both, (x, x**2), None, np.float32, bands), h.reshape(1, 10, 10)
     seen = gather(both, seen_by(both, h, np.float32, bands), (x, x**2), np.float32)
@@ -102,23 +101,17 @@ def _kernels() -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _plan(kinds: Any, orders: tuple[int, ...], bits: int) -> Plan | None:
-    ways = [_made(*kind) for kind in kinds]
+def _plan(ways: tuple[Any, ...], orders: tuple[int, ...], bits: int) -> Plan | None:
     lanes = width(ways)
-    lines: list[Any]
-    polynomials: list[Any]
-    lines, polynomials = (
-        [_kernels().Line(0.0, 0.0, 1.0, 0.0, 0, 0, 1, 1, 1.0, 0.0, 1.0)],
-        [None],
-    )  # one row, for one axis
-    for (kind, settings), o in zip(kinds, orders, strict=True):
-        way = _made(kind, settings)
+    lines: list[Any] = [_kernels().Line(0.0, 0.0, 1.0, 0.0, 0, 0, 1, 1, 1.0, 0.0, 1.0)]  # one row, for one axis
+    polynomials: list[Any] = [None]
+    for way, o in zip(ways, orders, strict=True):
         axis, M = way.axis, getattr(way, "fineness", 1)
-        plain = axis._replace(low=0.0, step=1.0)
+        settings, plain = vars(way) | {"xp": array_api_compat.numpy}, axis._replace(low=0.0, step=1.0)
         if isinstance(way, Spline):  # one fit for all widths: taps are the same in cells of any size
             plain = Axis(64, 0.0, 1.0, 1.0, "open")
-            settings = vars(Spline(way.xp, plain, np.float32, plane=way.degree == 4, last=True))
-        found = _fit(kind, tuple((dict(settings) | {"axis": plain}).items()), o, lanes, bits)
+            settings = vars(Spline(array_api_compat.numpy, plain, np.float32, plane=way.degree == 4, last=True))
+        found = _fit(way.__class__, tuple((settings | {"axis": plain}).items()), o, lanes, bits)
         if found is None:
             return None
         first, least, coefficients = found
@@ -135,32 +128,30 @@ def _plan(kinds: Any, orders: tuple[int, ...], bits: int) -> Plan | None:
     return Plan(size, ways[-1].size, lines[-2], lines[-1], polynomials[-2], polynomials[-1], *constants)
 
 
-def _made(kind: type, settings: Any) -> Any:
-    way: Any = object.__new__(kind)
-    vars(way).update(settings)
-    return way
-
-
 @functools.lru_cache(maxsize=64)
 def _fit(kind: Any, settings: Any, order: int, lanes: int, bits: int) -> tuple[int, float, np.ndarray] | None:
     """What `locate` gives in the range's first cell: the first index, the least that taps may be, and the taps as
     polynomials (pieces, planes, lanes); None where none fit."""
-    way, planes = _made(kind, settings), PLANES[bits]
+    way, planes = object.__new__(kind), PLANES[bits]
+    vars(way).update(settings)
     M = getattr(way, "fineness", 1)
     nodes = 0.5 - 0.5 * np.cos(np.pi * (np.arange(planes) + 0.5) / planes)
     points = np.concatenate([nodes, 0.5 * (nodes[1:] + nodes[:-1])])
+    powers = np.vander(points, planes)
     pieces, before = 8, math.inf
     while pieces * M * way.axis.width < 6:  # fewer hardly ever do
         pieces *= 2
     while pieces <= MOST_PIECES:
-        t = (np.arange(pieces)[:, None] + points) / pieces
+        t = (np.arange(pieces) + points[:, None]) / pieces
         first, taps = way.locate(t.reshape(1, -1) / M, {order})
-        each = np.stack([np.broadcast_to(tap, (1, t.size)) for tap in taps[order]], axis=-1).reshape(*t.shape, -1)
-        coefficients = np.linalg.solve(np.vander(nodes), each[:, :planes])
-        error = np.abs(np.vander(points[planes:], planes) @ coefficients - each[:, planes:]).max()
-        if error <= ROUNDING[bits] * np.abs(each).max():
+        each = np.concatenate(taps[order]).reshape(-1, *t.shape).transpose(1, 2, 0).reshape(len(t), -1)
+        coefficients = np.linalg.solve(powers[:planes], each[:planes])
+        error, largest = np.abs(powers[planes:] @ coefficients - each[planes:]).max(), np.abs(each).max()
+        if error <= ROUNDING[bits] * largest:
             least = 0.0 if each.min() >= 0 else -math.inf  # a mass is not below 0, of which there is no logarithm
-            return int(first[0, 0]), least, np.pad(coefficients, ((0, 0), (0, 0), (0, lanes - way.taps)))
+            polynomials = np.zeros((pieces, planes, lanes))
+            polynomials[..., : way.taps] = coefficients.reshape(planes, pieces, -1).swapaxes(0, 1)
+            return int(first[0, 0]), least, polynomials
         if error > before / 4:
             return None  # a kink; what is smooth comes out 16 times better
         pieces, before = 2 * pieces, error

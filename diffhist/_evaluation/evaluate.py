@@ -27,13 +27,17 @@ LANES = 2  # parts of a single sample that are summed side by side, and then tog
 
 
 def _ways(xp: Any, axes: Sequence[Axis], x: Array, dtype: Any, orders: Sequence[Sequence[int]]) -> list[Any] | None:
+    N = x.shape[-1] if isinstance(x.shape[-1], int) else UNKNOWN
+    return _cheapest(xp, tuple(axes), N, compiled.serves(x), dtype, tuple([tuple(o) for o in orders]))
+
+
+@functools.lru_cache(maxsize=64)
+def _cheapest(xp: Any, axes: tuple[Axis, ...], N: int, fast: bool, dtype: Any, orders: Any) -> list[Any] | None:
     """How to evaluate each axis, by bands or by splines, whatever is cheapest; None for the dense way.
 
     The costs are nanoseconds a pixel, as measured with torch, NumPy and Numba on a CPU.
     """
-    fast = compiled.serves(x)
-    N, plane = x.shape[-1], len(axes) > 1
-    N = N if isinstance(N, int) else UNKNOWN
+    plane = len(axes) > 1
     bins = [a.bins for a in axes]
     best, cost = None, bins[0] * 1.5
     if plane:
