@@ -6,7 +6,6 @@ import pickle
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 
 import numpy as np
@@ -16,7 +15,7 @@ Image = pytest.importorskip("PIL.Image")
 
 from pictures import BLUE, GREEN, RED, STORED, WHITE, assert_one_line, corners, png  # noqa: E402
 
-from huenet.images.read import MAX_PIXELS, ImageError, atomic_open, read_image, read_square, square  # noqa: E402
+from huenet.images.read import MAX_PIXELS, ImageError, read_image, read_square, square  # noqa: E402
 
 
 def test_rgb_is_read_exactly(tmp_path):
@@ -278,50 +277,3 @@ def test_read_square_of_a_large_jpeg_agrees_with_the_full_decode(tmp_path):
         small, full = read_square(tmp_path / "a.jpg", size), square(read_image(tmp_path / "a.jpg"), size)
         assert small.shape == (size, size, 3)
         assert np.abs(small.astype(int) - full).mean() < 1
-
-
-# --- atomic_open ---
-
-
-def write_half(path) -> None:
-    with atomic_open(path, "w") as file:
-        file.write("half of the n")
-        file.flush()
-        assert path.read_text() == "old"
-        raise RuntimeError
-
-
-def test_atomic_open_replaces_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "a.txt"
-    with atomic_open(path, "w") as file:
-        file.write("old")
-    with pytest.raises(RuntimeError):
-        write_half(path)
-    assert path.read_text() == "old"
-    with atomic_open(path, "w") as file:
-        file.write("new")
-    assert path.read_text() == "new"
-    assert os.listdir(path.parent) == ["a.txt"]
-
-
-def test_atomic_open_permissions_are_those_of_open(tmp_path):
-    (tmp_path / "plain").write_text("")
-    with atomic_open(tmp_path / "atomic", "w"):
-        pass
-    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
-def test_atomic_open_from_many_threads(tmp_path):
-    def write(i: int) -> None:
-        with atomic_open(tmp_path / "a.txt", "w") as file:
-            file.write(f"{i}" * 10_000)
-
-    threads = [threading.Thread(target=write, args=(i,)) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    content = (tmp_path / "a.txt").read_text()
-    assert len(content) == 10_000
-    assert len(set(content)) == 1
-    assert os.listdir(tmp_path) == ["a.txt"]

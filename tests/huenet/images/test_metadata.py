@@ -1,8 +1,6 @@
 """What a file says besides its pixels comes out as it went in, in every pair of formats that can hold it."""
 
-import contextlib
 import importlib.util
-import io
 import json
 import re
 import shutil
@@ -18,108 +16,21 @@ pytest.importorskip("torch")
 pytest.importorskip("skimage")
 
 import tifffile
+from camera import ARTIST, MAKER_NOTE, XMP, camera, write_source
 from commands import status
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image, ImageOps, IptcImagePlugin, PngImagePlugin, TiffImagePlugin, features
+from PIL import Image, ImageOps, IptcImagePlugin, PngImagePlugin, features
 from scenes import scene
 
 from huenet import transfer
 from huenet.images import exif, read
-from huenet.images.metadata import Metadata, fitted
-from huenet.images.picture import Picture, read_picture, write_picture
-from huenet.images.tiff import write
+from huenet.images.picture import read_picture, write_picture
 
 command = partial(status, transfer.main)
 
-ARTIST = "Jörg Müller © 井上"
-MAKER_NOTE = bytes(range(256)) * 3
-XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
-    'xmp:Rating="4" xmp:Label="größer" tiff:Orientation="{}"/></rdf:RDF></x:xmpmeta>'
-)
 AVIF = [".avif"] if features.check("avif") else []
 HEIC = [".heic"] if importlib.util.find_spec("pillow_heif") else []
 SOURCES = [".png", ".jpg", ".webp", ".tif", "-be.tif", "-big.tif", *AVIF, *HEIC]
 OUTS = [".png", ".jpg", ".webp", ".tif", *AVIF, *HEIC]
-
-
-def camera(orientation=1):
-    """An EXIF block of Pillow's making: text as UTF-8, a resolution, a place, a maker note."""
-    block = Image.Exif()
-    block[0x013B], block[0x0112] = ARTIST.encode(), orientation
-    block[0x011A] = block[0x011B] = TiffImagePlugin.IFDRational(300)
-    block[0x0128] = 2
-    below = block.get_ifd(0x8769)
-    below[0x829A], below[0x927C] = TiffImagePlugin.IFDRational(1, 125), MAKER_NOTE
-    below[0xA002], below[0xA003] = 64, 48
-    place = block.get_ifd(0x8825)
-    place[1], place[2] = "N", (52.0, 31.0, 12.5)
-    return block.tobytes()[6:]
-
-
-def write_source(path, orientation=1):
-    """A picture with EXIF, XMP and a resolution, written by others."""
-    image, block, xmp = Image.fromarray(scene(0)), camera(orientation), XMP.format(orientation).encode()
-    if path.suffix == ".png":
-        info = PngImagePlugin.PngInfo()
-        info.add_itxt("XML:com.adobe.xmp", xmp.decode())
-        image.save(path, exif=block, pnginfo=info, dpi=(300, 300))
-    elif path.suffix == ".tif":
-        big, order = "-big" in path.stem, ">" if "-be" in path.stem else "<"
-        write_tiff(path, np.asarray(image), xmp, orientation, order, big)
-    elif path.suffix == ".heic":
-        read.register_heic(path)
-        image.save(path, exif=block, xmp=xmp, quality=95)
-    elif path.suffix == ".avif" and orientation == 1:  # with it, Pillow writes EXIF anew
-        image.save(path, exif=exif.edited(block, {0x0112: None}), xmp=xmp, quality=95)
-    else:
-        image.save(path, exif=b"Exif\0\0" + block, xmp=xmp, quality=95)
-    return path
-
-
-def write_tiff(path, pixels, xmp, orientation, order, big):
-    """A TIFF or BigTIFF of either byte order, laid out by hand, that says the same as `camera`."""
-    word, long, place = ("Q", 16, "Q") if big else ("H", 4, "I")
-    data = bytearray((b"II" if order == "<" else b"MM") + struct.pack(order + "H", 43 if big else 42))
-    data += struct.pack(order + "HHQ", 8, 0, 0) if big else bytes(4)
-    room = 8 if big else 4
-
-    def directory(tags):
-        entries = b""
-        for tag in sorted(tags):
-            kind, count, value = tags[tag]
-            if len(value) > room:
-                at, _ = len(data), data.extend(value + bytes(len(value) % 2))
-                value = struct.pack(order + place, at)
-            entries += struct.pack(order + "HH" + place, tag, kind, count) + value.ljust(room, b"\0")
-        at = len(data)
-        data.extend(struct.pack(order + word, len(tags)) + entries + bytes(room))
-        return at
-
-    def pointer(at):
-        return long, 1, struct.pack(order + place, at)
-
-    def short(*values):
-        return 3, len(values), struct.pack(f"{order}{len(values)}H", *values)
-
-    def ratio(*values):
-        return 5, len(values) // 2, struct.pack(f"{order}{len(values)}I", *values)
-
-    artist = ARTIST.encode() + b"\0"
-    below = {0x829A: ratio(1, 125), 0x927C: (7, len(MAKER_NOTE), MAKER_NOTE), 0xA002: short(64), 0xA003: short(48)}
-    spot = {1: (2, 2, b"N\0"), 2: ratio(52, 1, 31, 1, 25, 2)}
-    strip = len(data)
-    data += pixels.tobytes()
-    first = directory({
-        256: short(64), 257: short(48), 258: short(8, 8, 8), 259: short(1), 262: short(2), 273: pointer(strip),
-        274: short(orientation), 277: short(3), 278: short(48), 279: pointer(pixels.size), 282: ratio(300, 1),
-        283: ratio(300, 1), 296: short(2), 315: (2, len(artist), artist), 700: (1, len(xmp), xmp),
-        0x8769: pointer(directory(below)), 0x8825: pointer(directory(spot)),
-    })  # fmt: skip
-    struct.pack_into(order + place, data, 8 if big else 4, first)
-    path.write_bytes(data)
 
 
 def assert_kept(path, artist=ARTIST):
@@ -329,69 +240,6 @@ def test_segments_that_nobody_knows_and_layers_are_said(tmp_path):
     with pytest.warns(UserWarning, match="left out: Photoshop's layers, which show what was before"):
         write_picture(tmp_path / "out.tif", read_picture(tmp_path / "a.tif"))
     assert b"layers..." not in (tmp_path / "out.tif").read_bytes()
-
-
-# Blocks
-
-
-def with_thumbnail(block):
-    """The block with a second directory, of a picture's place and length, as cameras add it."""
-    order, picture = ("<" if block[:2] == b"II" else ">"), b"\xff\xd8 an old picture"
-    first = struct.unpack(order + "I", block[4:8])[0]
-    end = first + 2 + 12 * struct.unpack(order + "H", block[first : first + 2])[0]
-    second = struct.pack(order + "HHHIIHHIII", 2, 0x0201, 4, 1, len(block) + 30, 0x0202, 4, 1, len(picture), 0)
-    return block[:end] + struct.pack(order + "I", len(block)) + block[end + 4 :] + second + picture
-
-
-def test_a_thumbnail_of_what_was_is_left_out_and_nothing_else_moves():
-    block = camera(6)
-    changed = exif.upright(with_thumbnail(block), 6)
-    assert b"an old picture" not in changed
-    assert changed.index(MAKER_NOTE) == block.index(MAKER_NOTE)
-    assert changed == exif.upright(block, 6)
-
-
-@given(
-    st.sampled_from("<>"),
-    st.dictionaries(st.integers(1, 65535), st.binary(min_size=1, max_size=20), max_size=20),
-    st.data(),
-)
-def test_tags_that_are_edited_are_read_back(order, values, data):
-    block = exif.edited(exif.EMPTY[order], {tag: exif.Tag(7, value) for tag, value in values.items()})
-    gone = data.draw(st.sets(st.sampled_from(sorted(values)))) if values else set()
-    changed = exif.edited(block, dict.fromkeys(gone))
-    for result, wanted in ((block, values), (changed, {tag: v for tag, v in values.items() if tag not in gone})):
-        assert {tag: value for tag, (_, value) in exif.tags(result).items()} == wanted
-        found = Image.Exif()
-        found.load(result)
-        assert set(found) == wanted.keys()
-    assert changed[8 : len(block)] == block[8:]
-
-
-@given(st.integers(0, 400), st.binary(min_size=1, max_size=30))
-def test_damaged_exif_costs_no_more_than_the_exif(at, noise):
-    whole = with_thumbnail(camera(6))
-    for block in (whole[:at] + noise + whole[at + len(noise) :], whole[:at]):
-        with contextlib.suppress(ValueError):
-            metadata = Metadata(block, dpi=(9.0, 9.0)).upright()
-            for kind in ("PNG", "TIFF"):
-                write(io.BytesIO(), scene(0), metadata=fitted(metadata, kind)[0])
-
-
-def test_exif_that_is_no_structure_is_left_out_and_said(tmp_path):
-    Image.fromarray(scene(0)).save(tmp_path / "source.png", exif=b"Exif\0\0II*\0\xff\xff\0\0")
-    picture = read_picture(tmp_path / "source.png")
-    np.testing.assert_array_equal(picture.pixels, scene(0))
-    with pytest.warns(UserWarning, match="left out: EXIF, which is damaged"):
-        write_picture(tmp_path / "out.png", picture)
-
-
-def test_what_is_larger_than_jpeg_holds_is_said(tmp_path):
-    block = exif.edited(camera(), {0xC000: exif.Tag(7, bytes(70_000))})
-    picture = Picture(scene(0), metadata=Metadata(block, b"<" * 70_000))
-    write_picture(tmp_path / "out.png", picture)
-    with pytest.warns(UserWarning, match="EXIF, which is more than JPEG holds; XMP, which is more"):
-        write_picture(tmp_path / "out.jpg", picture)
 
 
 # The command line
