@@ -1,41 +1,20 @@
-"""Going on: exactly where a run was killed, never on something else, and nothing that was there is lost."""
+"""Going on: exactly where a run was killed, and never on something else."""
 
 import json
 import os
 import shutil
-import signal
-import subprocess
-import time
 
 import pytest
 import torch
 from commands import refusal
 from runs import make_pictures
-from training import ENVIRONMENT, TINY, checkpoints, command, lines, run, torchrun
+from training import TINY, checkpoints, lines, run, step_of
 
-from huenet.data import loading as data
 from huenet.model import checkpoint
 from huenet.model.checkpoint import CHECKPOINT, MODEL
 from huenet.train import loop as train
 from huenet.train import recorder
 from huenet.train.folder import saved_device, saved_run
-
-
-@pytest.fixture(scope="module")
-def ended(folder, tmp_path_factory):
-    """A run of two steps, to be copied."""
-    out = tmp_path_factory.mktemp("ended") / "run"
-    assert run(folder, out, "--steps", 2) == 0
-    return out
-
-
-@pytest.fixture
-def out(ended, tmp_path):
-    return shutil.copytree(ended, tmp_path / "run")
-
-
-def step_of(out):
-    return checkpoint.load(out / CHECKPOINT)[1]["step"]
 
 
 @pytest.mark.parametrize("preset", ["paper", "default"])
@@ -227,127 +206,3 @@ def test_a_dry_run_of_going_on_says_what_is_left(out, tmp_path, capsys):
 def test_a_checkpoint_that_is_cut_off_is_one_line(out, capsys):
     os.truncate(out / CHECKPOINT, 10_000)
     assert "is not a readable checkpoint" in refusal(train.main, capsys, "--resume", out)
-
-
-@pytest.mark.slow
-@pytest.mark.posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
-def test_a_signal_saves_and_exits(folder, tmp_path, number):
-    out = tmp_path / "run"
-    arguments = command(folder, out, "--steps", 100_000, "--log-every", 1, "--save-every", 100_000)
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    deadline = time.monotonic() + 120
-    while not (out / "metrics.jsonl").is_file() or len(lines(out)) < 4:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(number)
-    printed, errors = process.communicate(timeout=60)
-    assert process.returncode == train.STOPPED == 75, errors
-    assert "Stopped and saved at step" in printed
-    assert "Traceback" not in errors
-    assert checkpoint.load(out / CHECKPOINT)[1]["step"] >= 3
-
-
-@pytest.mark.slow
-@pytest.mark.posix
-def test_a_second_ctrl_c_ends_at_once(folder, tmp_path):
-    out = tmp_path / "run"
-    slow = command(folder, out, "--size", 256, "--width", 32, "--batch-size", 32, "--steps", 1000)
-    process = subprocess.Popen(slow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    deadline = time.monotonic() + 240
-    while not (out / "metrics.jsonl").is_file():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    told = []
-    while not told or "a second time ends at once" not in told[-1]:
-        told.append(process.stderr.readline())
-        assert told[-1], told
-    process.send_signal(signal.SIGINT)  # in the same step: one takes seconds
-    _, errors = process.communicate(timeout=60)
-    errors = "".join(told) + errors
-    assert process.returncode == 130, errors
-    assert errors.count("a second time ends at once") == 1
-    assert "Traceback" not in errors
-    assert step_of(out) == 0
-
-
-@pytest.mark.slow
-@pytest.mark.posix
-def test_a_signal_to_torchrun_saves_at_once(folder, tmp_path):
-    """It kills after 30 seconds: nobody waits for the next line of metrics. Then both go on, exactly."""
-    out = tmp_path / "run"
-    arguments = torchrun(command(folder, out, "--steps", 100_000, "--log-every", 100_000, "--save-every", 100_000))
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    deadline = time.monotonic() + 120
-    while not (out / "metrics.jsonl").is_file():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    time.sleep(3)
-    process.send_signal(signal.SIGTERM)
-    printed, errors = process.communicate(timeout=60)
-    assert "Stopped and saved at step" in printed, errors
-    assert "Deprecat" not in errors
-    saved = step_of(out)
-    assert saved > 0
-    shutil.copytree(out, tmp_path / "copy")
-    for name in ("run", "copy"):
-        more = torchrun(command(folder, tmp_path / name, "--resume", "auto", "--steps", saved + 3))
-        done = subprocess.run(more, capture_output=True, text=True, env=ENVIRONMENT)
-        assert done.returncode == 0, done.stderr
-    assert step_of(out) == saved + 3
-    for name, (one, other) in checkpoints(out, tmp_path / "copy").items():
-        assert torch.equal(one, other), name
-
-
-def test_nothing_is_written_over(folder, tmp_path, capsys):
-    out = tmp_path / "thesis"
-    out.mkdir()
-    (out / "chapter.txt").write_text("precious")
-    assert run(folder, out, "--steps", 1) == 2
-    assert "is not empty; name another folder" in capsys.readouterr().err
-    assert [path.name for path in out.iterdir()] == ["chapter.txt"]
-
-
-def test_a_folder_in_use_is_refused_before_the_pictures_are_read(out, monkeypatch, capsys):
-    monkeypatch.setattr(data, "load", None)
-    for flags in ([], ["--dry-run"]):
-        line = refusal(train.main, capsys, "--out", out, *TINY, *flags)
-        assert f"--out {out} is not empty; name another folder, or go on with --resume {out}" in line
-    assert "is not a folder" in refusal(train.main, capsys, "--out", out / "config.json", *TINY)
-
-
-def test_a_start_that_was_killed_is_made_anew(folder, ended, tmp_path, capsys):
-    out = tmp_path / "begun"
-    (out / "samples").mkdir(parents=True)
-    (out / f".{CHECKPOINT}.tmp").mkdir()
-    shutil.copy(ended / "config.json", out)
-    (out / "events.out.tfevents.1.host.2.0").touch()
-    (out / "samples" / "mine.png").touch()
-    assert "is not empty; name another folder, or empty it" in refusal(train.main, capsys, "--out", out, *TINY)
-    (out / "samples" / "mine.png").unlink()
-    assert run(folder, out, "--resume", "auto", "--steps", 1) == 0
-    assert step_of(out) == 1
-
-
-def test_a_start_that_was_killed_before_its_first_file_is_made_anew(folder, tmp_path):
-    out = tmp_path / "begun"
-    (out / "samples").mkdir(parents=True)
-    (out / ".config.json.tmp").mkdir()
-    (out / ".config.json.tmp" / "config.json").write_text('{"siz')
-    assert run(folder, out, "--resume", "auto", "--steps", 1) == 0
-    assert step_of(out) == 1
-
-
-def test_pictures_named_as_a_run_names_its_own_files_are_no_run(folder, tmp_path, capsys):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "data.json").write_text("precious")
-    assert "is not empty" in refusal(train.main, capsys, "--out", tmp_path / "mine", *TINY)
-
-
-@pytest.mark.posix
-def test_a_place_that_cannot_be_written_is_found_before_the_pictures_are_read(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(data, "load", None)
-    (tmp_path / "file").touch()
-    for out in (tmp_path / "file" / "run", "/proc/huenet/run"):
-        assert f"cannot write {out} (" in refusal(train.main, capsys, "--out", out, *TINY)

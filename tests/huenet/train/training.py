@@ -34,6 +34,10 @@ def lines(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+def step_of(out):
+    return checkpoint.load(out / CHECKPOINT)[1]["step"]
+
+
 def checkpoints(a, b):
     """Tensors of two run folders, side by side, once they are known to stand at the same step and place in the data."""
     (one, meta), (other, other_meta) = (checkpoint.load(out / CHECKPOINT) for out in (a, b))
