@@ -12,7 +12,7 @@ from array_api_compat import array_namespace, device
 from diffhist import soft_histogram
 from huenet.color import chroma, hcy_to_rgb, hsv_to_rgb, luminance, presence, rgb_to_hsv
 from huenet.methods.grid import read_grid, splat_grid
-from huenet.methods.sample import Sample
+from huenet.methods.sample import GREY, Sample
 
 __all__ = ["KEEP", "Turn", "curve"]
 
@@ -67,7 +67,7 @@ class Turn:
         weights = [sample.hue_weights() for sample in (source, target)]
         if saturation:
             values = [chroma(s.hsv(), axis=-1) for s in (source, target)]
-            self.saturation = curve(values, weights, strength * saturation)
+            self.saturation = curve(values, weights, strength * saturation, still=GREY)
         if light:
             values = [_light(s.rgb, keep, axis=-1) for s in (source, target)]
             self.light = curve(values, weights, strength * light, white=True)
@@ -103,7 +103,7 @@ class Turn:
         return xp.moveaxis(made, 0, -1)
 
 
-def curve(values: list[Array], weights: list[Array], share: float, *, white: bool = False) -> Array:
+def curve(values: list[Array], weights: list[Array], share: float, *, white: bool = False, still: float = 0.0) -> Array:
     """A curve that brings the distribution of one picture's values near to another's: 0 stays 0, and it only rises.
 
     Optimal transport on a line, the monotone map of quantiles. Its displacement is averaged over near values, by what
@@ -117,6 +117,8 @@ def curve(values: list[Array], weights: list[Array], share: float, *, white: boo
         How much of the displacement to take, from 0.
     white : bool
         1 stays 1 as well.
+    still : float
+        Up to this value nothing is raised: of chroma, where hue is noise, which would show.
 
     Returns
     -------
@@ -140,15 +142,16 @@ def curve(values: list[Array], weights: list[Array], share: float, *, white: boo
     known = p + 1e-9
     move = (known * (landed - middle)) @ near.T / (known @ near.T)
     massless = (F[..., -1:] == 0) | (G[..., -1:] == 0)
-    return _risen(node + share * xp.where(massless, xp.zeros_like(move), move), white, xp)
+    return _risen(node + share * xp.where(massless, xp.zeros_like(move), move), white, still, xp)
 
 
-def _risen(values: Array, white: bool, xp: Any) -> Array:
-    """The highest curve below `values` that rises, no steeper than it may, from 0; then up to 1 where white stays."""
+def _risen(values: Array, white: bool, still: float, xp: Any) -> Array:
+    """The highest curve below `values` that rises, no steeper than it may, above `still`; to 1 where white stays."""
     last = values.shape[-1] - 1
     step = xp.arange(last + 1, dtype=values.dtype, device=device(values)) / last
     climb = STEEPEST * xp.clip(step[:, None] - step, 0, None)
-    values = xp.where(step > 0, xp.clip(values, 0, 1), xp.zeros_like(values))
+    highest = step + (STEEPEST - 1) * xp.clip(step - still, 0, None)
+    values = xp.minimum(xp.clip(values, 0, 1), highest)
     values = xp.min(values[..., None, :] + climb, axis=-1)
     if white:
         values = xp.where(step < 1, values, xp.ones_like(values))

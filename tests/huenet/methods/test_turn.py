@@ -41,6 +41,17 @@ def test_a_curve_rises_from_0_no_steeper_than_it_may(seed, share, white):
     np.testing.assert_allclose(same, np.linspace(0, 1, NODES + 1), atol=5e-3)
 
 
+def test_near_white_takes_no_colour_from_its_noise(rng):
+    """Petals whose hue is noise of up to 5 steps of 8 bits stay white, beside leaves that become as bright as pink."""
+    rgb = np.tile(np.array([0.3, 0.4, 0.3]), (1, 32, 32, 1))
+    rgb[:, :16] = 0.95 - rng.uniform(0, 0.019, (1, 16, 32, 3))
+    target = Sample(np.tile(np.array([1.0, 0.2, 0.7]), (1, 32, 32, 1)), np.ones((1, 32, 32)))
+    change = Turn(PLAIN + 0.3, Sample(rgb, np.ones((1, 32, 32))), target, saturation=1.0)
+    before, after = (chroma(rgb_to_hsv(x, axis=-1), axis=-1) for x in (rgb, change(rgb)))
+    assert (after[:, :16] < before[:, :16] + 1 / 255).all()
+    assert (after[:, 16:] > 2 * before[:, 16:]).all()
+
+
 def test_a_curve_without_mass_changes_nothing():
     values = [np.full((1, 4, 4), 0.3), np.full((1, 4, 4), 0.9)]
     for weights in ([0, 1], [1, 0]):
