@@ -1,9 +1,10 @@
 """The command lines' parser: what is wrong comes as one line, not below a screen of usage."""
 
 import argparse
+from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["Parser"]
+__all__ = ["Parser", "named", "path"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -11,3 +12,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
+
+
+def path(text: str) -> Path:
+    """The type of an option that names a file or folder: "", a shell's variable that is not set, is not this folder."""
+    return Path(named(text))
+
+
+def named(text: str) -> str:
+    """A name that is not empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name a file or folder")
+    return text

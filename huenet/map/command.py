@@ -12,7 +12,7 @@ import numpy as np
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from huenet._notes import noted
-from huenet._parser import Parser
+from huenet._parser import Parser, path
 from huenet.images.folder import pictures_below
 from huenet.images.lut import HALD, SUFFIXES, write_lut
 from huenet.images.picture import read_picture
@@ -101,9 +101,9 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("source", type=Path, nargs="+", metavar="SOURCE", help="pictures to recolour, or folders: one map for all")
-    add("target", type=Path, metavar="TARGET", help="picture whose colours to take")
-    add("-o", "--out", type=Path, required=True, metavar="OUT", help="file to write (.cube, .png)")
+    add("source", type=path, nargs="+", metavar="SOURCE", help="pictures to recolour, or folders: one map for all")
+    add("target", type=path, metavar="TARGET", help="picture whose colours to take")
+    add("-o", "--out", type=path, required=True, metavar="OUT", help="file to write (.cube, .png)")
     add("--size", type=int, metavar="N", help="steps along a side of the table (default: 33; 64 for .png)")
     add_options(parser)
     add("--force", action="store_true", help="replace what exists at OUT")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from huenet._memory import ran_out
 from huenet._notes import noted
-from huenet._parser import Parser
+from huenet._parser import Parser, named, path
 from huenet._signals import ended_cleanly
 from huenet.images.lut import read_lut
 from huenet.images.picture import OUTPUTS, Picture, no_quality, read_picture, suffix_of, write_picture
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _check_quality(found.jobs, options.quality)
             settings = settings_from(options, options.seed)
             mask = None if options.mask is None else _mask(options.mask)
-            skipped = _run(found.jobs, mask, settings, options)
+            skipped = _run(found, mask, settings, options)
             _give_stream(options, Path(streams))
         except (ImageError, JobError, TransferError) as error:
             parser.error(str(error).replace(f"{streams}{os.sep}", ""))
@@ -128,15 +128,15 @@ def _parser() -> Parser:
     )
     add = parser.add_argument
     add(
-        "source", type=Path, nargs="+", metavar="SOURCE",
+        "source", type=path, nargs="+", metavar="SOURCE",
         help="pictures to recolour, or folders of them, with all below; - is standard input",
     )  # fmt: skip
     add(
-        "target", type=Path, nargs="?", metavar="TARGET",
+        "target", type=path, nargs="?", metavar="TARGET",
         help="picture whose colours to take, or a folder: one for each SOURCE; not with --map",
     )  # fmt: skip
     add(
-        "-o", "--out", required=True, metavar="OUT",
+        "-o", "--out", type=named, required=True, metavar="OUT",
         help=f"file to write ({', '.join(OUTPUTS)}), or a folder where there are several, or where it ends in /; "
         "16 bits need .png or .tif, transparency any but .jpg; - is standard output, in SOURCE's format",
     )  # fmt: skip
@@ -146,15 +146,15 @@ def _parser() -> Parser:
     )  # fmt: skip
     add_options(parser)
     add(
-        "--mask", type=Path, metavar="FILE",
+        "--mask", type=path, metavar="FILE",
         help="picture of SOURCE's size: white is recoloured; black, and what is transparent, is kept",
     )  # fmt: skip
     add(
-        "--target-mask", type=Path, metavar="FILE",
+        "--target-mask", type=path, metavar="FILE",
         help="picture of TARGET's size: only what is white in it gives its colours",
     )  # fmt: skip
     add(
-        "--add-target", type=Path, action="append", default=[], metavar="FILE",
+        "--add-target", type=path, action="append", default=[], metavar="FILE",
         help="one more picture, whose colours are pooled with TARGET's; may be given again",
     )  # fmt: skip
     add(
@@ -166,7 +166,7 @@ def _parser() -> Parser:
         help="find one map on all SOURCEs together and apply it to each: frames of a film do not flicker",
     )  # fmt: skip
     add(
-        "--map", type=Path, metavar="FILE",
+        "--map", type=path, metavar="FILE",
         help="apply a map that huenet map or another program has written (.cube, HaldCLUT .png), without a TARGET",
     )  # fmt: skip
     add("--force", action="store_true", help="replace what exists at OUT; SOURCE and TARGET are never replaced")
@@ -239,17 +239,18 @@ def _tell_left_out(found: Plan) -> None:
         print(f"note: {count} exist already and stay as they are", file=sys.stderr)
 
 
-def _run(jobs: list[Job], mask: np.ndarray | None, settings: Settings, options: argparse.Namespace) -> list[str]:
+def _run(found: Plan, mask: np.ndarray | None, settings: Settings, options: argparse.Namespace) -> list[str]:
     """Do the work; among several pictures a bad file costs itself alone, and why is returned."""
+    jobs, several = found.jobs, len(found.jobs) + len(found.existing) > 1
     act = _act(jobs, mask, settings, options)
     skipped = []
     for job in tqdm(jobs, disable=True if len(jobs) == 1 else None, unit="picture"):  # None: no bar into a log
         try:
             notes = _recolor(job, act, options)
         except ImageError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in HOPELESS and len(jobs) > 1:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in HOPELESS and several:
                 raise ImageError(error.path, f"{error.reason}; see to it, and go on with --skip-existing") from error
-            if len(jobs) == 1:
+            if not several:
                 raise
             skipped.append(str(error))
         else:

@@ -93,6 +93,8 @@ def plan(
         )
     if (several or target.is_dir()) and out.is_file():
         raise JobError(f"{out} is a file; for a folder of pictures -o must name a folder")
+    if (several or target.is_dir()) and not (into_folder or out.is_dir()) and out.suffix.lower() in OUTPUTS:
+        raise JobError(f"{out} names a picture, and a folder is to be written; end it in / if it is one")
     if several or target.is_dir() or into_folder or out.is_dir():
         names = [name for _, name in (found if several or not target.is_dir() else targets)]
         outs = [out / (name if name.suffix.lower() in OUTPUTS else name.with_suffix(".png")) for name in names]

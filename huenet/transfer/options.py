@@ -5,9 +5,9 @@ from __future__ import annotations
 import huenet._extra  # noqa: F401  # isort: skip
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from huenet._parser import path
 from huenet.methods.turn import KEEP
 from huenet.transfer.methods import METHODS
 from huenet.transfer.recoloring import Settings, settings_of
@@ -18,7 +18,7 @@ SUMMARIES = "methods:\n" + "".join(f"  {name:10} {method.summary}\n" for name, m
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "run": {
-        "type": Path,
+        "type": path,
         "metavar": "FOLDER",
         "help": "for huenet: run folder of huenet train (default: the weights that come with the package)",
     },

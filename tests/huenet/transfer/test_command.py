@@ -141,6 +141,21 @@ def test_a_folder_that_was_interrupted_is_gone_on_with(files, pictures, capsys):
     assert command(pictures, files / "target.png", "-o", files / "out", "--skip-existing") == 0
 
 
+def test_a_bad_picture_that_alone_is_left_of_a_folder_is_one_of_its(files, pictures, capsys):
+    (pictures / "a.png").write_bytes(b"no picture")
+    for options in ([], ["--skip-existing"]):
+        assert command(pictures, files / "target.png", "-o", files / "out", *FAST, *options) == 1
+        assert "a.png: not an image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["-o", "--mask", "--run", "--map", "--add-target"])
+def test_an_empty_name_is_not_this_folder(files, capsys, option):
+    """A variable of the shell that is not set."""
+    rest = [files / "source.png", files / "target.png", *(() if option == "-o" else ("-o", files / "out.png"))]
+    assert "is empty; name a file or folder" in error_of(capsys, *rest, option, "")
+    assert "is empty; name a file or folder" in error_of(capsys, files / "source.png", "", "-o", files / "out.png")
+
+
 # Pipes
 
 

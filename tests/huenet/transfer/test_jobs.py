@@ -75,6 +75,8 @@ def test_what_is_read_is_never_written(tree):
         ("t.png", "no", "o.png", r"no: no such file or folder"),
         ("in", "two", "o", r"in has 3 pictures and two 2: they are paired in order of name"),
         ("in", "t.png", "t.png", r"t\.png is a file; for a folder of pictures -o must name a folder"),
+        ("in", "t.png", "o.png", r"o\.png names a picture, and a folder is to be written; end it in /"),
+        ("t.png", "two", "o.JPG", r"o\.JPG names a picture, and a folder is to be written; end it in /"),
         ("t.png", "two/1.png", "o", r"o: the name must end in one of \.png, "),
         ("t.png", "two/1.png", "in/a.png/o.png", r"in/a\.png is a file, not a folder that could hold o\.png"),
         ("t.png", "two/1.png", "in/a.png", r"in/a\.png exists; --force replaces"),
@@ -106,6 +108,7 @@ def test_several_sources_go_into_one_folder_and_folders_keep_their_names(tree):
 
 def test_a_slash_at_the_end_means_a_folder(tree):
     assert jobs_of(tree / "two/1.png", tree / "t.png", f"{tree}/new/")[0].out == tree / "new/1.png"
+    assert jobs_of(tree / "two", tree / "t.png", f"{tree}/new.png/")[0].out == tree / "new.png/1.png"
 
 
 def test_what_exists_is_kept_where_that_is_wished(tree):
