@@ -326,8 +326,9 @@ def _scanned(step: Any, state: Any, arrays: Sequence[Any], size: int, axis: int)
 def constant(xp: Any, make: Callable[..., np.ndarray], arguments: tuple[Any, ...], dtype: Any, like: Array) -> Array:
     """``make(*arguments)`` beside the array ``like``, made once: a copy to a GPU would wait for it. What was used last
     is kept, up to `KEPT` bytes."""
-    if is_jax(like):  # while JAX traces, whatever it makes belongs to that trace
-        return xp.asarray(make(*arguments), dtype=dtype)
+    if is_jax(like) or (is_torch(like) and type(like).__module__.startswith("torch._subclasses")):
+        # while a library traces, JAX or torch with fake tensors, whatever it makes belongs to that trace
+        return xp.asarray(make(*arguments), dtype=dtype, device=device(like))
     key = (xp, make, arguments, dtype, device(like))
     with _lock:
         found, size = _kept.pop(key, (None, 0))

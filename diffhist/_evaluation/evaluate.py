@@ -175,7 +175,7 @@ def _collected(xp: Any, h: Array, way: Any, order: int) -> Array:
 
 def _work(rows: int, ways: Any) -> int:
     """What a pixel adds to a chunk: of several axes, the block of taps must stay in cache while it is used again."""
-    return rows * (4 if len(ways) == 1 else 8 * ways[-1].taps)
+    return rows * (max(4, ways[0].taps // 8) if len(ways) == 1 else 8 * ways[-1].taps)
 
 
 def _strides(ways: Any) -> list[int]:

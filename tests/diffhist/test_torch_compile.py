@@ -3,7 +3,7 @@
 import pytest
 from numpy.testing import assert_allclose
 
-from diffhist import joint_histogram, mi_distance, soft_histogram
+from diffhist import joint_histogram, mi_distance, soft_histogram, unbalanced_emd
 
 torch = pytest.importorskip("torch")
 from test_torch import HISTOGRAMS, every, images  # noqa: E402 - needs torch
@@ -49,6 +49,22 @@ def test_tensors_without_values():
         assert soft_histogram(mode.from_tensor(x), 300, bandwidth=0.1).shape == (2, 3, 300)
     assert torch.isfinite(soft_histogram(x, 300, bandwidth=0.1)).all()
     assert joint_histogram(x.to("meta"), x.to("meta"), 8).shape == (2, 3, 8, 8)
+
+
+@pytest.mark.parametrize("reg", [2e-3, 1e-3])
+def test_tensors_without_values_leave_nothing_behind(reg):
+    """Nor do those with values, for them: what is kept, and what is not, is the table of distances."""
+
+    def gradient(x):
+        p, q = (soft_histogram(a, 11 if reg == 2e-3 else 13) for a in (x, 1 - x))
+        return torch.func.grad(lambda p: unbalanced_emd(p, q, reg=reg))(p)
+
+    x = torch.rand(40)
+    for _ in range(2):
+        with torch._subclasses.FakeTensorMode() as mode:
+            assert gradient(mode.from_tensor(x)).device.type == "cpu"
+        assert gradient(x.to("meta")).device.type == "meta"
+        assert torch.isfinite(gradient(x)).all()
 
 
 @pytest.mark.slow

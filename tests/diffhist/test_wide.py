@@ -63,6 +63,16 @@ def test_memory_is_linear_in_bins_and_values(bins, boundary, rng):
     assert peak < 100 * 4 * (bins + 1000) + (8 << 20)
 
 
+def test_memory_is_bounded_where_bins_cannot_be_merged(rng):
+    """B-splines have kinks; values are then taken a part at a time."""
+    x = rng.random(10_000, np.float32)
+    tracemalloc.start()
+    soft_histogram(x, 10_000, bandwidth=0.2, kernel="linear")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300 << 20
+
+
 def test_what_is_kept_is_bounded_in_bytes(monkeypatch, rng):
     """As a bandwidth is lowered, each step has a width of its own."""
     monkeypatch.setattr(_array, "KEPT", 1 << 20)
