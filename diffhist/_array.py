@@ -179,6 +179,10 @@ def divide_or_zero(xp: Any, a: Array, b: Array) -> Array:
     return xp.where(empty, xp.zeros_like(quotient), quotient)
 
 
+def broadcast_to(xp: Any, a: Array, shape: tuple[int, ...]) -> Array:
+    return a.expand(shape) if is_torch(a) else xp.broadcast_to(a, shape)  # which `vectorize=True` does not know
+
+
 def running_sum(xp: Any, a: Array) -> Array:
     """Cumulative sum along the last axis."""
     if not is_torch(a):
@@ -201,7 +205,7 @@ def scatter_add(xp: Any, table: Array, index: Array, values: Array, offset: int 
     """Add ``values`` (B, n) to row b of ``table`` (B, size) at ``index + offset``; writes in place where it can."""
     if is_torch(table):
         if table.device.type == "cpu":  # row by row: in parallel, and contiguous memory stays in cache
-            table[:, offset:].scatter_add_(1, index, values)
+            (table[:, offset:] if offset else table).scatter_add_(1, index, values)
         else:  # one dimension: the form for which CUDA has a deterministic algorithm
             rows = xp.arange(table.shape[0], device=table.device)[:, None] * table.shape[1]
             table.view(-1)[offset:].scatter_add_(0, (index + rows).reshape(-1), values.reshape(-1))
@@ -241,9 +245,10 @@ def _sorted_sums(xp: Any, row: Array, index: Array, values: Array) -> Array:
 def take(xp: Any, table: Array, index: Array, offset: int = 0) -> Array:
     """``table[b, index[b] + offset]`` for ``table`` (B, size) and ``index`` (B, n)."""
     if is_torch(table):
+        table = table[:, offset:] if offset else table  # for `vectorize=True`, which knows no slice that is the whole
         if table.shape[0] == 1 and index.shape[1] % 2 == 0:  # rows go to threads: one table, read from two sides
-            return table[:, offset:].expand(2, -1).gather(1, index.view(2, -1)).view(1, -1)
-        return table[:, offset:].gather(1, index)
+            return table.expand(2, -1).gather(1, index.view(2, -1)).view(1, -1)
+        return table.gather(1, index)
     if is_jax(table):
         return xp.take_along_axis(table, index + offset, axis=1)
     if not table.shape[0]:

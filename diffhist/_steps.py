@@ -10,7 +10,7 @@ import operator
 from typing import Any
 
 from diffhist import _evaluation
-from diffhist._array import Array, compute_dtype, divide_or_zero, exact_sums, namespace
+from diffhist._array import Array, broadcast_to, compute_dtype, divide_or_zero, exact_sums, namespace
 from diffhist._backends.primitive import differentiable
 
 __all__ = ["arrange", "gather", "order_of_axes", "relative", "share", "spread"]
@@ -21,7 +21,7 @@ def arrange(a: Array, /, *, rank: int, shape: tuple[int, ...], axes: tuple[int, 
     xp = namespace(a)
     mapped = tuple(a.shape[: a.ndim - rank])  # axes that a transform has put in front
     a = xp.reshape(a, (*mapped, *(1,) * (len(shape) - rank), *a.shape[a.ndim - rank :]))
-    a = xp.permute_dims(xp.broadcast_to(a, (*mapped, *shape)), order_of_axes(len(mapped), len(shape), axes))
+    a = xp.permute_dims(broadcast_to(xp, a, (*mapped, *shape)), order_of_axes(len(mapped), len(shape), axes))
     return xp.reshape(a, (*a.shape[: a.ndim - len(axes)], math.prod([shape[d] for d in axes])))  # -1 wants a batch
 
 
@@ -86,7 +86,7 @@ def _(g, out, sums, weights, /, *, rank, count, dtype, needed):
     if not needed[1]:
         return each, None
     back = xp.sum(each * xp.astype(out, g.dtype), axis=tuple(range(-rank, 0)))[..., None]
-    return each, xp.broadcast_to(-back, weights.shape)
+    return each, broadcast_to(xp, -back, weights.shape)
 
 
 @share.defjvp

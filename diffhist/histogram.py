@@ -281,14 +281,16 @@ def _histogram(images: tuple[Array, ...], grids: tuple[Axis, ...], weights: Any,
 def _check_resolution(pixels: Sequence[Array], grids: Sequence[Axis]) -> None:
     xp = namespace(*pixels)
     for n, (x, grid) in enumerate(zip(pixels, grids, strict=True)):
-        finest, farthest = xp.finfo(compute_dtype(xp, x)), max(abs(grid.low), abs(grid.low + grid.bins * grid.step))
-        if grid.step < finest.eps * farthest:
+        kind, farthest = xp.finfo(compute_dtype(xp, x)), max(abs(grid.low), abs(grid.low + grid.bins * grid.step))
+        finest, most = max(float(kind.eps) * farthest, float(kind.smallest_normal)), float(kind.max)
+        least = grid.step * min([b - a for a, b in zip(grid.edges, grid.edges[1:], strict=False)] or [1.0])
+        if least < finest:
             raise ValueError(
                 f"`bins` of `{_name(n)}` must not be narrower than its values' own resolution, about "
-                f"{finest.eps * farthest:.1g} in this `range`, got {grid.step:.1g}; subtract an offset, or use float64"
+                f"{finest:.1g} in this `range`, got {least:.1g}; subtract an offset, or use float64"
             )
-        if farthest > finest.max:
-            raise ValueError(f"`range` of `{_name(n)}` must hold numbers of its dtype, up to {finest.max:.1g}")
+        if max(farthest, grid.bins * grid.step) > most:
+            raise ValueError(f"`range` of `{_name(n)}` must be of numbers of its dtype, up to {most:.1g}, and so long")
 
 
 def _name(n: int) -> str:

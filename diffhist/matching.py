@@ -356,7 +356,7 @@ def _put(values: Array, where: Array, /, *, size: int) -> Array:
     """The adjoint of `_pick`: sums of values by bin, (..., N) -> (..., K)."""
     xp = namespace(values)
     rows = [xp.reshape(a, (-1, a.shape[-1])) for a in (values, where)]
-    table = xp.zeros((rows[0].shape[0], size), dtype=values.dtype, device=device(values))
+    table = xp.zeros_like(rows[0][:, 0])[:, None] + xp.zeros(size, dtype=values.dtype, device=device(values))
     table = scatter_add(xp, table, xp.astype(rows[1], index_dtype(xp, values)), rows[0])
     return xp.reshape(table, (*values.shape[:-1], size))
 

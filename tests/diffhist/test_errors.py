@@ -192,6 +192,13 @@ def test_bins_that_values_cannot_tell_apart():
     with pytest.raises(ValueError, match=r"`bins` of `x`.*resolution.*float64"):
         soft_histogram(np.full(4, 1000, np.float32), 4, (1000, 1000.0001))
     assert soft_histogram(np.full(4, 1000.0), 4, (1000, 1000.0001)).sum() > 0.4
+    with pytest.raises(ValueError, match=r"`bins` of `x`.*resolution, about 0.0001.*got 1e-05"):
+        soft_histogram(np.full(4, 1000, np.float32), [1000, 1000.00001, 1003])
+    with pytest.raises(ValueError, match=r"`bins` of `x`.*resolution, about 1e-38.*got 1e-39"):
+        soft_histogram(np.zeros(4, np.float32), 4, (0.0, 4e-39))
+    assert soft_histogram(np.zeros(4, np.float32), 4, (0.0, 1e-36)).sum() > 0.4
+    with pytest.raises(ValueError, match=r"`range` of `x`.*up to 3e\+38, and so long"):
+        soft_histogram(np.zeros(4, np.float32), 4, (-3e38, 3e38))
     with pytest.raises(ValueError, match="`range` must have a finite length"):
         soft_histogram(np.zeros(4), 4, (-1e308, 1e308))
 

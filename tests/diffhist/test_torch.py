@@ -6,6 +6,7 @@ from arrays import gradients
 from numpy.testing import assert_allclose
 from test_autodiff import PRIMITIVES, primitive_inputs
 
+import diffhist
 from diffhist import emd, entropy, joint_histogram, mi_distance, soft_histogram, squared_emd, value_and_grad, vjp
 
 torch = pytest.importorskip("torch")
@@ -200,6 +201,24 @@ def test_vectorized_jacobians(name):
     for strategy in ("reverse-mode", "forward-mode"):
         found = torch.autograd.functional.jacobian(fun, x, vectorize=True, strategy=strategy)
         assert_allclose(found, jacobian, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda x: soft_histogram(x, 4, weights=x),
+        lambda x: soft_histogram(x[None], 4, axis=(0, 1), weights=x),
+        lambda x: diffhist.equalize(x, 4),
+        lambda x: diffhist.match_histogram(x, x * x, 4, boundary="circular", weights=x),
+    ],
+    ids=["weights", "two axes", "equalize", "match_histogram"],
+)
+@pytest.mark.parametrize("strategy", ["reverse-mode", "forward-mode"])
+def test_vectorized_jacobians_of_what_is_weighed_and_matched(fun, strategy):
+    x = images(0, 10)
+    jacobian = torch.autograd.functional.jacobian(fun, x)
+    found = torch.autograd.functional.jacobian(fun, x, vectorize=True, strategy=strategy)
+    assert_allclose(found, jacobian, rtol=1e-9, atol=1e-12)
 
 
 @every
