@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from diffhist._array import Array, device, index_dtype, namespace
+from diffhist._steps import relative
 from diffhist.histogram import joint_histogram, samples
 from diffhist.information import normalized_mutual_information
 
@@ -95,6 +96,7 @@ def mi_floor(
     if not isinstance(draws, int) or draws < 1:
         raise ValueError(f"`draws` must be an integer of at least 1, got {draws!r}")
     x, y, weights = samples(x, y, weights, axis=axis, names=("x", "y", "weights"))
+    weights = None if weights is None else relative(weights)  # for their products
     options: dict[str, Any] = {"bandwidth": bandwidth, "kernel": kernel, "boundary": boundary}
     xp, rng = namespace(x), np.random.default_rng(seed)
     total: Any = 0.0

@@ -269,6 +269,14 @@ def test_floor_depends_on_the_seed_alone(xp, rng):
     assert to_numpy(first) < to_numpy(mi_ceiling(y, 8)) / 2
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e30])
+def test_floor_does_not_depend_on_the_scale_of_weights(scale, rng):
+    """Though products of two of them are more, or less, than float32 can say."""
+    x, y, w = rng.random((3, 100), np.float32)
+    got, want = (mi_floor(x, y, 6, weights=w * np.float32(s), draws=2) for s in (scale, 1.0))
+    assert_allclose(got, want, rtol=1e-4)
+
+
 @pytest.mark.parametrize("draws", [0, -1])
 def test_floor_needs_a_draw(draws):
     with pytest.raises(ValueError, match=f"(?s)draws.*{draws}"):
