@@ -34,7 +34,7 @@ def lowest(requirement: str) -> str:
 def tests(session: nox.Session) -> None:
     """The quick suite (`-- -m ''`: all of it) as in development."""
     session.install("-c", "constraints.txt", "-e", ".[huenet,test]")
-    session.run("python", "-m", "pytest", *session.posargs, env=QUIET)
+    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs, env=QUIET)
 
 
 @nox.session(python="3.10")
