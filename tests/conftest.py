@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -37,6 +38,14 @@ def _cuda_devices(cupy):
         return cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError:
         return 0
+
+
+def pytest_configure():
+    """Processes that tests start heed the signals that `nohup` or a shell's `&` has this one ignore: that is inherited,
+    and a handler is not."""
+    for number in (getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.hookimpl(tryfirst=True)

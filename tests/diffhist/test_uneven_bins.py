@@ -70,6 +70,8 @@ def uneven(draw):
     drawn = draw(st.lists(place, min_size=1, max_size=10))
     x = [edges[p] if isinstance(p, int) else edges[0] + p * (edges[-1] - edges[0]) for p in drawn]
     bandwidth = draw(st.one_of(st.none(), st.sampled_from([1e-5, 0.05, 1.0, 20.0])))
+    if bandwidth:  # the formula written out has an image of each value for every range that a kernel is wide
+        bandwidth = min(bandwidth, 100 * (edges[-1] - edges[0]))
     return np.array(x), edges, {"bandwidth": bandwidth, "kernel": draw(st.sampled_from(KERNELS))}
 
 

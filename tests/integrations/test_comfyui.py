@@ -34,7 +34,7 @@ def node_class():
 
 
 def run(node_class, **given):
-    """What the executor does: widgets at their defaults, inputs by name, a tuple back."""
+    """What the executor does: widgets at their defaults, inputs by name, in inference mode, a tuple back."""
     types = node_class.INPUT_TYPES()
     values = {}
     for kind, options in types["required"].values():
@@ -43,7 +43,8 @@ def run(node_class, **given):
         if kind != "IMAGE":
             values[name] = options["default"]
     assert given.keys() <= types["required"].keys() | types["optional"].keys()
-    result = getattr(node_class(), node_class.FUNCTION)(**{**values, **given})
+    with torch.inference_mode():
+        result = getattr(node_class(), node_class.FUNCTION)(**{**values, **given})
     assert isinstance(result, tuple)
     assert len(result) == len(node_class.RETURN_TYPES)
     return result[0]
