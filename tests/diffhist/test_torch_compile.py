@@ -1,5 +1,6 @@
 """What compilers, exporters and tensors without values make of the primitives on torch."""
 
+import array_api_compat
 import pytest
 from numpy.testing import assert_allclose
 
@@ -51,6 +52,9 @@ def test_tensors_without_values():
     assert joint_histogram(x.to("meta"), x.to("meta"), 8).shape == (2, 3, 8, 8)
 
 
+@pytest.mark.skipif(
+    array_api_compat.__version__.startswith("1.12."), reason="its clip asks for values, where there may be none"
+)
 @pytest.mark.parametrize("reg", [2e-3, 1e-3])
 def test_tensors_without_values_leave_nothing_behind(reg):
     """Nor do those with values, for them: what is kept, and what is not, is the table of distances."""
