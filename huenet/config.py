@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from huenet._parser import Parser
+from huenet._parser import Parser, named
 
 __all__ = ["CLOSENESS", "PRESETS", "Config", "ConfigError", "arguments", "describe", "from_preset"]
 
@@ -274,5 +274,6 @@ def _parser() -> Parser:
         if kind is bool:
             parser.add_argument(_flag(f.name), action=argparse.BooleanOptionalAction, help=text)
         else:
-            parser.add_argument(_flag(f.name), type=kind, help=text, metavar=kind.__name__.upper())
+            read = named if f.name in ("data", "out", "resume") else kind
+            parser.add_argument(_flag(f.name), type=read, help=text, metavar=kind.__name__.upper())
     return parser

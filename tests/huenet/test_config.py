@@ -71,3 +71,10 @@ def test_configurations_of_before_are_read_where_they_mean_the_same_and_else_ref
     for prior in ("32.0", "0.0"):
         with pytest.raises(ConfigError, match=r"made by version 0\.1\.0"):
             Config.from_json(f'{{"preset": "default", "circle": true, "prior": {prior}}}')
+
+
+@pytest.mark.parametrize("name", ["data", "out", "resume"])
+def test_an_empty_name_is_not_this_folder_nor_a_default(name, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        arguments([f"--{name}", ""])
+    assert f"--{name}: is empty; name a file or folder" in capsys.readouterr().err
