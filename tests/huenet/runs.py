@@ -40,3 +40,7 @@ def make_run(folder, data=None, *, trained=(), held_out=(), seed=0, **changes):
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     checkpoint.save(folder / MODEL, build_generator(config).state_dict(), {"step": 2, "config": config.to_json()})
     return folder
+
+
+def contents(place):
+    return {path.name: path.read_bytes() for path in place.iterdir()}

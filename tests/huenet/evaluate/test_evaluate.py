@@ -5,7 +5,6 @@ import json
 import shutil
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ pytest.importorskip("skimage")
 import torch
 from commands import refusal, status
 from PIL import Image
-from runs import make_pictures, make_run
+from runs import contents, make_pictures, make_run
 
 from huenet import realism
 from huenet.data import loading as data
@@ -26,36 +25,11 @@ from huenet.evaluate.folder import read_pairs, read_rows
 from huenet.evaluate.measures import DIAL, FRONTIER, TITLES, dialled
 from huenet.evaluate.summary import summarize
 from huenet.images.read import read_square
-from huenet.methods import descent
-from huenet.model import checkpoint
-from huenet.model.checkpoint import MODEL
 
 torch.set_num_threads(1)
 command = partial(status, evaluate.main)
 refused = partial(refusal, evaluate.main)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_steps():
-    """Of descent, which takes most of the time that a pair is measured for."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(descent.descend.__kwdefaults__, "steps", 5)
-        yield
-
-
-@pytest.fixture
-def run(tmp_path):
-    return make_run(tmp_path / "run")
-
-
-@pytest.mark.parametrize(("value", "message"), [(np.nan, "weights that are infinite or NaN"), (3e38, "output is")])
-def test_weights_that_are_of_no_use_are_not_measured(run, folder, capsys, value, message):
-    tensors, meta = checkpoint.load(run / MODEL)
-    for tensor in tensors.values():
-        tensor.fill_(value)
-    checkpoint.save(run / MODEL, tensors, meta)
-    assert message in refused(capsys, run, "--data", folder, "--pairs", 2, "--workers", 1)
-    assert not (run / "evaluation" / "results.json").exists()
+pytestmark = pytest.mark.usefixtures("few_steps")
 
 
 # Pairs
@@ -106,23 +80,6 @@ def test_without_data_the_run_is_measured_on_what_it_held_out(folder, tmp_path, 
 
 
 # The folder
-
-
-@pytest.fixture(scope="module")
-def finished(folder, tmp_path_factory):
-    """A run and its evaluation of four pairs, made once."""
-    run = make_run(tmp_path_factory.mktemp("finished") / "run")
-    assert command(run, "--data", folder, "--pairs", 4, "--workers", 1) == 0
-    return run
-
-
-@pytest.fixture
-def done(finished, run):
-    return Path(shutil.copytree(finished / "evaluation", run / "evaluation"))
-
-
-def contents(place):
-    return {path.name: path.read_bytes() for path in place.iterdir()}
 
 
 def test_what_is_written_agrees_with_the_rows(done, capsys):
@@ -283,115 +240,6 @@ def test_without_the_extra_one_line_says_so_and_the_other_figures_come(folder, r
     assert "KID" not in told.splitlines()[0]
     assert judge == []
     assert not (run / "evaluation" / "seen").exists()
-
-
-# Mistakes
-
-
-def test_another_evaluation_is_not_written_over(done, folder, run, tmp_path, capsys):
-    before = contents(done)
-    ablation = make_run(tmp_path / "ablation", gamma_mi=0.0)
-    other = make_pictures(tmp_path / "other", seed=1)
-    mine = tmp_path / "mine.csv"
-    mine.write_text("source,target\n00.png,01.png\n")
-    for flags, what in (
-        (["--data", folder, "--pairs", 5], "pictures"),
-        (["--data", folder, "--pairs", mine], "pictures"),
-        (["--data", other], "pictures"),
-        (["--data", folder, "--ablation", ablation], "ablation"),
-    ):
-        line = refused(capsys, run, *flags)
-        assert what in line
-        assert "--out" in line
-    settings = (done / "settings.json").read_text()
-    (done / "settings.json").write_text(settings.replace("reinhard", "another"))
-    assert "other methods" in refused(capsys, run, "--data", folder)
-    (done / "settings.json").write_text(json.dumps({**json.loads(settings), "optimize": 2}))  # of an earlier version
-    assert "other optimize" in refused(capsys, run, "--data", folder)
-    (done / "settings.json").write_text(settings)
-    make_run(tmp_path / "later", seed=5)
-    shutil.copy(tmp_path / "later" / MODEL, run / MODEL)
-    assert "model" in refused(capsys, run, "--data", folder)
-    assert contents(done) == before
-
-
-def test_a_folder_with_something_else_in_it_is_left_alone(folder, run, tmp_path, capsys):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "results.json").write_text("mine")
-    assert "results.json" in refused(capsys, run, "--data", folder, "--out", tmp_path / "out")
-    assert (tmp_path / "out" / "results.json").read_text() == "mine"
-    (tmp_path / "pairs").mkdir()
-    (tmp_path / "pairs" / "pairs.csv").write_text("source,target,remark\n00.png,01.png,mine\n")
-    assert "--pairs" in refused(capsys, run, "--data", folder, "--pairs", 5, "--out", tmp_path / "pairs")
-    assert command(run, "--data", folder, "--workers", 1, "--out", tmp_path / "pairs") == 0
-    assert "remark" in (tmp_path / "pairs" / "pairs.csv").read_text()
-
-
-def truncated(run):
-    whole = (run / MODEL).read_bytes()
-    (run / MODEL).write_bytes(whole[: len(whole) // 2])
-
-
-def of_another_configuration(run):
-    tensors, meta = checkpoint.load(run / MODEL)
-    config = {**json.loads(meta["config"]), "width": 8}
-    checkpoint.save(run / MODEL, tensors, {**meta, "config": json.dumps(config)})
-
-
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (truncated, "not a readable checkpoint"),
-        (of_another_configuration, "does not fit the configuration"),
-        (lambda run: (run / MODEL).unlink(), "has no model.safetensors"),
-        (lambda run: (run / "data.json").write_text("{"), "data.json"),
-    ],
-)
-def test_a_damaged_run_gets_one_line(folder, run, capsys, damage, words):
-    damage(run)
-    assert words in refused(capsys, run, "--data", folder)
-    assert not (run / "evaluation").exists()
-
-
-def test_wrong_input_gets_one_line(folder, run, tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    text = make_pictures(tmp_path / "text", count=1)
-    (text / "note.png").write_text("not a picture")
-    headless, bare, absent = (tmp_path / name for name in ("headless.csv", "bare.csv", "absent.csv"))
-    headless.write_text("00.png,01.png\n01.png,02.png\n")
-    bare.write_text("source,target\n")
-    absent.write_text("source,target\n00.png,nowhere.png\n")
-    half = tmp_path / "half.csv"
-    half.write_text("source,target\n00.png,01.png\n\n02.png\n")
-    unreadable = make_pictures(tmp_path / "unreadable")
-    (unreadable / "03.png").write_text("not a picture")
-    fourth = tmp_path / "fourth.csv"
-    fourth.write_text("source,target\n03.png,00.png\n")
-    with_mi = make_run(tmp_path / "with-mi", gamma_mi=25.0)
-    larger = make_run(tmp_path / "larger", size=64, gamma_mi=0.0)
-    for flags, words in (
-        ([tmp_path / "nowhere", "--data", folder], "no such folder"),
-        ([run, "--data", tmp_path / "nowhere"], "no such folder"),
-        ([run, "--data", tmp_path / "empty"], "0 readable images"),
-        ([run, "--data", text], "1 left out (note.png"),
-        ([run, "--data", folder, "--pairs", 0], "--pairs must be at least 1"),
-        ([run, "--data", folder, "--pairs", tmp_path / "none.csv"], "No such file"),
-        ([run, "--data", folder, "--pairs", headless], "source,target"),
-        ([run, "--data", folder, "--pairs", bare], "no pairs"),
-        (
-            [run, "--data", folder, "--pairs", absent],
-            "1 picture of the pairs, such as 'nowhere.png'; its names are like '00",
-        ),
-        ([run, "--data", folder, "--pairs", half], "half.csv, line 4"),
-        ([run, "--data", folder, "--pairs", tmp_path], "Is a directory"),
-        ([run, "--data", unreadable, "--pairs", fourth], "'03.png' could not be read"),
-        ([run, "--data", folder, "--workers", -1], "--workers must be at least 0"),
-        ([run, "--data", folder, "--ablation", with_mi], "--gamma-mi"),
-        ([run, "--data", folder, "--ablation", larger], "size 64"),
-        ([run, "--data", folder, "--out", folder / "00.png"], "--out"),
-    ):
-        assert words in refused(capsys, *flags)
-    assert not (run / "evaluation").exists()
 
 
 @pytest.mark.slow

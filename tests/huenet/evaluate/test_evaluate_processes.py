@@ -13,18 +13,12 @@ pytest.importorskip("skimage")
 
 import torch
 from commands import status
-from runs import make_run
 
 from huenet.evaluate import run as evaluate
 from huenet.evaluate.folder import read_rows
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def run(tmp_path):
-    return make_run(tmp_path / "run")
 
 
 def test_workers_find_what_one_process_finds(folder, run, tmp_path):
