@@ -111,10 +111,11 @@ def _plan(ways: tuple[Any, ...], orders: tuple[int, ...], bits: int) -> Plan | N
         if isinstance(way, Spline):  # one fit for all widths: taps are the same in cells of any size
             plain = Axis(64, 0.0, 1.0, 1.0, "open")
             settings = vars(Spline(array_api_compat.numpy, plain, np.float32, plane=way.degree == 4, last=True))
-        found = _fit(way.__class__, tuple((settings | {"axis": plain}).items()), o, lanes, bits)
+        both = (0, 1) if o <= 1 else (o,)  # a step asks for these two, and a width may be asked for once
+        found = _fits(way.__class__, tuple((settings | {"axis": plain}).items()), both, lanes, bits)
         if found is None:
             return None
-        first, least, coefficients = found
+        first, least, coefficients = found[o]
         if isinstance(way, Spline):
             first = way.origin * M
         boundary = ("open", "circular", "reflect").index(axis.boundary)
@@ -129,9 +130,9 @@ def _plan(ways: tuple[Any, ...], orders: tuple[int, ...], bits: int) -> Plan | N
 
 
 @functools.lru_cache(maxsize=64)
-def _fit(kind: Any, settings: Any, order: int, lanes: int, bits: int) -> tuple[int, float, np.ndarray] | None:
-    """What `locate` gives in the range's first cell: the first index, the least that taps may be, and the taps as
-    polynomials (pieces, planes, lanes); None where none fit."""
+def _fits(kind: Any, settings: Any, orders: Sequence[int], lanes: int, bits: int) -> dict[int, Any] | None:
+    """What `locate` gives in the range's first cell, for each order: the first index, the least that taps may be, and
+    the taps as polynomials (pieces, planes, lanes); None where none fit."""
     way, planes = object.__new__(kind), PLANES[bits]
     vars(way).update(settings)
     M = getattr(way, "fineness", 1)
@@ -139,19 +140,22 @@ def _fit(kind: Any, settings: Any, order: int, lanes: int, bits: int) -> tuple[i
     points = np.concatenate([nodes, 0.5 * (nodes[1:] + nodes[:-1])])
     powers = np.vander(points, planes)
     pieces, before = 8, math.inf
-    while pieces * M * way.axis.width < 6:  # fewer hardly ever do
+    while pieces * M * way.axis.width < 6 * len(orders):  # fewer hardly ever do
         pieces *= 2
     while pieces <= MOST_PIECES:
         t = (np.arange(pieces) + points[:, None]) / pieces
-        first, taps = way.locate(t.reshape(1, -1) / M, {order})
-        each = np.concatenate(taps[order]).reshape(-1, *t.shape).transpose(1, 2, 0).reshape(len(t), -1)
-        coefficients = np.linalg.solve(powers[:planes], each[:planes])
-        error, largest = np.abs(powers[planes:] @ coefficients - each[planes:]).max(), np.abs(each).max()
-        if error <= ROUNDING[bits] * largest:
-            least = 0.0 if each.min() >= 0 else -math.inf  # a mass is not below 0, of which there is no logarithm
-            polynomials = np.zeros((pieces, planes, lanes))
-            polynomials[..., : way.taps] = coefficients.reshape(planes, pieces, -1).swapaxes(0, 1)
-            return int(first[0, 0]), least, polynomials
+        first, taps = way.locate(t.reshape(1, -1) / M, orders)
+        each = np.asarray([taps[o] for o in orders]).reshape(-1, *t.shape).swapaxes(0, 1)  # point, order and tap, piece
+        coefficients = np.linalg.solve(powers[:planes], each[:planes].reshape(planes, -1))
+        errors = powers[planes:] @ coefficients - each[planes:].reshape(planes - 1, -1)
+        each, errors = (a.reshape(-1, len(orders), way.taps * pieces) for a in (each, errors))
+        error = (np.abs(errors).max((0, 2)) / np.abs(each).max((0, 2))).max()
+        if error <= ROUNDING[bits]:
+            polynomials = np.zeros((len(orders), pieces, planes, lanes))
+            polynomials[..., : way.taps] = coefficients.reshape(planes, len(orders), way.taps, -1).transpose(1, 3, 0, 2)
+            # a mass is not below 0, of which there is no logarithm
+            least = np.where((each >= 0).all((0, 2)), 0.0, -math.inf)
+            return {o: (int(first[0, 0]), float(least[n]), polynomials[n]) for n, o in enumerate(orders)}
         if error > before / 4:
             return None  # a kink; what is smooth comes out 16 times better
         pieces, before = 2 * pieces, error

@@ -61,7 +61,8 @@ class Spline:
         xp, run, shape = self.xp, self.run, grid.shape[:-1]
         framed = placed(xp, xp.astype(grid, self.dtype, copy=False), -self.shift, self.frames * run * self.fineness)
         block = self._block(order, grid)
-        seen = xp.matmul(xp.reshape(framed, (-1, block.shape[0])), block)  # one product: NumPy makes one for each row
+        # one product: NumPy makes one for each row
+        seen = xp.matmul(xp.reshape(framed, (-1, block.shape[1])), xp.matrix_transpose(block))
         seen = xp.reshape(seen, (*shape, self.frames, 2 * run))
         h = xp.reshape(seen[..., :-1, :run] + seen[..., 1:, run:], (*shape, -1))
         h = h[..., : self.axis.bins + 2 * self.pad] * self.axis.step**-order
@@ -73,7 +74,7 @@ class Spline:
         h = unfold(xp, h * self.axis.step**-order, self.axis, self.pad)
         runs = xp.reshape(placed(xp, h, run, (self.frames + 1) * run), (*shape, -1, run))
         framed = xp.concat([runs[..., 1:, :], runs[..., :-1, :]], axis=-1)
-        grid = xp.matmul(xp.reshape(framed, (-1, 2 * run)), xp.matrix_transpose(self._block(order, h)))
+        grid = xp.matmul(xp.reshape(framed, (-1, 2 * run)), self._block(order, h))
         return placed(xp, xp.reshape(grid, (*shape, -1)), self.shift, self.size)
 
     def _block(self, order: int, like: Array) -> Array:
@@ -133,12 +134,15 @@ def _coefficients(kernel: str, width: float, degree: int, fineness: int, reach: 
 
 
 def _blocks(kernel: str, width: float, degree: int, fineness: int, reach: int, run: int) -> np.ndarray:
-    """Coefficients between a frame of nodes and two runs of bins, its own and the one before, for the kernel's masses
-    and for their derivatives: (2, nodes, 2 run)."""
+    """Coefficients between two runs of bins and a frame of nodes, that of the first run, for the kernel's masses and for
+    their derivatives: (2, 2 run, nodes)."""
     a = _coefficients(kernel, width, degree, fineness, reach)
     half = run * fineness
     column = np.zeros((2, 3 * half), np.float32)
     column[:, half : half + a.shape[1]] = a
     # each bin's column starts so many nodes later than the one before
-    block = np.lib.stride_tricks.sliding_window_view(column, 2 * half, axis=1)[:, :0:-fineness].swapaxes(1, 2)
-    return np.concatenate([block[:, :half], block[:, half:]], axis=2)
+    order, node = column.strides
+    both = np.lib.stride_tricks.as_strided(
+        column[:, half:], (2, run, 2 * half), (order, -fineness * node, node), writeable=False
+    )
+    return np.concatenate([both[..., :half], both[..., half:]], axis=1)
