@@ -21,7 +21,7 @@ from huenet._parser import Parser, named
 __all__ = ["CLOSENESS", "PRESETS", "Config", "ConfigError", "arguments", "describe", "from_preset"]
 
 
-CLOSENESS = 0.6  # of a result to the target's palette, where nobody says how close to come
+CLOSENESS = 0.4  # of a result to the target's palette, where nobody says how close to come
 
 
 class ConfigError(ValueError):
@@ -175,10 +175,10 @@ _CIRCLE: dict[str, tuple[Any, str]] = {
     "ema": (0.999, "averaged weights give steadier pictures"),
     "decay_from": (0.5, "a falling rate settles the pictures"),
     "lambda_emd": (0.0, "the exact distance forces the target's shares on the source, and dips flowers in two colours"),
-    "lambda_palette": (800.0, "hues of the target, in shares that may differ"),
-    "palette_dial": (2000.0, "one network draws the whole curve from real to close"),
-    "lambda_adv": (14.0, "what looks like no photograph ought to cost more than a hue that is missed"),
-    "adv_dial": (-10.0, "one network draws the whole curve from real to close"),
+    "lambda_palette": (1300.0, "hues of the target, in shares that may differ"),
+    "palette_dial": (1300.0, "one network draws the whole curve from real to close"),
+    "lambda_adv": (11.5, "what looks like no photograph ought to cost more than a hue that is missed"),
+    "adv_dial": (-6.5, "one network draws the whole curve from real to close"),
     "lambda_smooth": (350.0, "neither the palette nor the discriminator sees bands within one petal well"),
     "gamma_mi": (0.0, "smoothness and realism keep the source's structure"),
     "lr": (4e-4, "a small network"),

@@ -134,7 +134,7 @@ def _coefficients(kernel: str, width: float, degree: int, fineness: int, reach: 
 
 
 def _blocks(kernel: str, width: float, degree: int, fineness: int, reach: int, run: int) -> np.ndarray:
-    """Coefficients between two runs of bins and a frame of nodes, that of the first run, for the kernel's masses and for
+    """Coefficients between two runs of bins and a frame of nodes, that of the first, for the kernel's masses and for
     their derivatives: (2, 2 run, nodes)."""
     a = _coefficients(kernel, width, degree, fineness, reach)
     half = run * fineness

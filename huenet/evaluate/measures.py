@@ -42,7 +42,7 @@ CURVES: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"relaxed {reg_m:g}": ("relaxed", {"reg_m": reg_m}) for reg_m in (0.03, 0.1, 0.3)},
 }
 FRONTIER = {curve: [f"{curve}@{s:g}" if s < 1 else curve for s in STRENGTHS] for curve in CURVES}
-DIAL = (0.0, 0.25, 0.5, CLOSENESS, 0.75, 1.0)  # settings of a network that has one
+DIAL = (0.0, 0.2, CLOSENESS, 0.6, 0.8, 1.0)  # settings of a network that has one
 OTHERS = [name for name in METHODS if name not in ("huenet", *(method for method, _ in CURVES.values()))]
 TITLES = {
     "huenet": "Hue-Net (this run)",

@@ -12,18 +12,24 @@ from typing import Any
 import numpy as np
 import torch
 from array_api_compat import array_namespace
+from torch import Tensor
 
 from huenet.color import rgb_to_hsv, turn_hue
 from huenet.config import CLOSENESS, Config, ConfigError
+from huenet.metrics import palette_distance
 from huenet.model import checkpoint
 from huenet.model.checkpoint import MODEL, CheckpointError
 from huenet.model.networks import AnyGenerator, build_generator
+from huenet.model.palette import shrunk
 
-__all__ = ["SHIPPED", "export", "load_generator", "output_hue", "painted", "weights"]
+__all__ = ["SHIPPED", "export", "load_generator", "output_hue", "painted", "settled", "weights"]
 
 Array = Any
 
 SHIPPED = Path(__file__).with_name("weights.safetensors")
+LEFT = 0.6  # of the palette distance; where more is left, too little has happened
+NEAR = 0.003  # palette distance at which there is nothing left to do
+SETTINGS = 4  # of the dial that are tried, up to 1
 
 
 def load_generator(run: str | Path = SHIPPED, device: str | torch.device = "cpu") -> tuple[AnyGenerator, Config]:
@@ -92,13 +98,60 @@ def painted(config: Config, source: Array, hue: Array) -> Array:
 
 
 @torch.no_grad()
+def settled(generator: AnyGenerator, source: Tensor, target: Tensor, closeness: float = CLOSENESS) -> Tensor:
+    """The setting of the dial, for each pair, at which something happens.
+
+    It is `closeness` where that brings the palette distance down to `LEFT` of what it was, or `NEAR`; else the least
+    above it that does, by linear interpolation between a few settings. A pair that none brings so far stays as asked:
+    it would look less like a photograph for nothing. The result follows the pictures without jumps but there.
+
+    Parameters
+    ----------
+    generator : AnyGenerator
+        For inference; one without a dial has `closeness` for every pair.
+    source, target : Tensor, (B, 3, H, W)
+        HSV in [0, 1].
+    closeness : float
+        From 0 to 1.
+
+    Returns
+    -------
+    Tensor, (B,)
+        From `closeness` to 1.
+    """
+    config, dial = generator.config, source.new_full(source.shape[:1], closeness)
+    if not (config.palette_dial or config.adv_dial):
+        return dial
+    source, target = shrunk(source), shrunk(target)
+    goal = (LEFT * palette_distance(source, target)).clamp_min(NEAR)
+
+    def left(pairs: Tensor, setting: Tensor) -> Tensor:
+        hue = generator(source[pairs], target[pairs], setting)
+        return palette_distance(painted(config, source[pairs], hue), target[pairs])
+
+    first = left(torch.arange(len(dial), device=dial.device), dial)
+    [far] = (first > goal).nonzero(as_tuple=True)
+    if len(far):
+        settings = torch.linspace(closeness, 1, SETTINGS + 1).to(dial)
+        later = left(far.repeat_interleave(SETTINGS), settings[1:].repeat(len(far))).view(len(far), SETTINGS)
+        distance = torch.cat([first[far, None], later], dim=1)
+        near = distance <= goal[far, None]
+        above = near.int().argmax(1).clamp_min(1)  # the first that is near
+        before, after = (distance.gather(1, k[:, None])[:, 0] for k in (above - 1, above))
+        share = (before - goal[far]) / (before - after).clamp_min(1e-9)
+        found = torch.lerp(settings[above - 1], settings[above], share.to(dial))
+        dial[far] = torch.where(near.any(1), found, dial[far])
+    return dial
+
+
+@torch.no_grad()
 def output_hue(
     generator: AnyGenerator, source: np.ndarray, target: np.ndarray, closeness: float = CLOSENESS
 ) -> np.ndarray:
     """The generator's hue (H, W) for one pair, HSV (3, H, W) with sides that are multiples of its training size."""
     device = next(generator.parameters()).device
-    pair = (torch.from_numpy(hsv.astype(np.float32))[None].to(device) for hsv in (source, target))
-    return _finite(generator(*pair, torch.tensor([closeness], device=device))[0].cpu().numpy())
+    one, other = (torch.from_numpy(hsv.astype(np.float32))[None].to(device) for hsv in (source, target))
+    return _finite(generator(one, other, settled(generator, one, other, closeness))[0].cpu().numpy())
 
 
 def _finite(output: np.ndarray) -> np.ndarray:

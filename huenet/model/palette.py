@@ -20,7 +20,7 @@ from huenet.color import chroma, hsv_to_rgb, hue_point, presence, rgb_to_hsv, tu
 from huenet.config import CLOSENESS, Config
 from huenet.methods.relaxed import palette_plan
 
-__all__ = ["PaletteDiscriminator", "PaletteGenerator", "palette", "read_grid"]
+__all__ = ["PaletteDiscriminator", "PaletteGenerator", "palette", "read_grid", "shrunk"]
 
 BINS = 64  # of the hue circle
 SIDE = 64  # pixels a side of the copies that the generator looks at
@@ -76,7 +76,7 @@ class PaletteGenerator(nn.Module):
         """The rotation as a bilateral grid (B, 2, 64, rows, columns): its cosine and sine, up to a scale."""
         if closeness is None:
             closeness = source.new_full(source.shape[:1], CLOSENESS)
-        source, target = _shrunk(source), _shrunk(target)
+        source, target = shrunk(source), shrunk(target)
         own, wanted = palette(source), palette(target)
         x = self._look(source, self.code(torch.cat([own.flatten(1), wanted.flatten(1), closeness[:, None]], dim=1)))
         cells = self.query(F.leaky_relu(x, LEAK)).flatten(2).unflatten(1, (KEY + 3, HUES)).transpose(1, 3)
@@ -202,7 +202,7 @@ def read_grid(grid: Tensor, hue: Tensor) -> Tensor:
     return F.grid_sample(wound, place[:, None], padding_mode="border", align_corners=False)[:, :, 0]
 
 
-def _shrunk(hsv: Tensor) -> Tensor:
+def shrunk(hsv: Tensor) -> Tensor:
     """HSV averaged, as RGB, to the side that the generator looks at."""
     if hsv.shape[-2:] == (SIDE, SIDE):
         return hsv

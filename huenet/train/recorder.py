@@ -16,7 +16,7 @@ import torch
 
 from huenet.config import Config
 from huenet.model.checkpoint import CheckpointError
-from huenet.model.inference import painted
+from huenet.model.inference import painted, settled
 from huenet.train import plots
 from huenet.train.monitor import Report
 from huenet.train.state import State
@@ -112,7 +112,8 @@ class Recorder:
     def _samples(self, state: State) -> None:
         source, target = next(self.pairs.batches(SAMPLES))
         with torch.no_grad():
-            output = painted(self.config, source, state.best_generator()(source, target))
+            generator = state.best_generator()
+            output = painted(self.config, source, generator(source, target, settled(generator, source, target)))
         title = f"{self.config.preset}, step {state.step}: validation pairs"
         figure = plots.sample_grid(source.cpu().numpy(), target.cpu().numpy(), output.cpu().numpy(), title)
         plots.save(figure, self.folder / "samples" / f"step-{state.step:07d}.png")

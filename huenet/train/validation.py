@@ -26,7 +26,7 @@ from huenet.metrics import (
     surfaces,
     undone,
 )
-from huenet.model.inference import painted
+from huenet.model.inference import painted, settled
 from huenet.model.networks import AnyDiscriminator, AnyGenerator
 
 __all__ = ["ValidationSet", "summary", "validate", "warnings"]
@@ -108,7 +108,7 @@ def validate(generator: AnyGenerator, discriminator: AnyDiscriminator | None, pa
     """
     rows, made = [], []
     for source, target in pairs.batches():
-        hue = generator(source, target)
+        hue = generator(source, target, settled(generator, source, target))
         output = painted(cast(Config, generator.config), source, hue)
         rows.append(_figures(source, target, output))
         made.append((255 * hsv_to_rgb(output)).round().to(torch.uint8).cpu().numpy())

@@ -35,7 +35,8 @@ def find(source: Sample, target: Sample, /, *, run: str | Path | None = None, cl
         A run folder of ``huenet.train``; without it, the weights that come with the package.
 
     closeness : float
-        From 0, a result that could be a photograph, to 1, one as close to the target's colours as may be.
+        From 0, a result that could be a photograph, to 1, one as close to the target's colours as may be. Raised for
+        pairs in which too little would happen: `huenet.model.inference.settled`.
 
     Returns
     -------
@@ -49,6 +50,7 @@ def find(source: Sample, target: Sample, /, *, run: str | Path | None = None, cl
     """
     import torch
 
+    from huenet.model.inference import settled
     from huenet.model.palette import PaletteGenerator
 
     if not 0 <= closeness <= 1:
@@ -61,7 +63,7 @@ def find(source: Sample, target: Sample, /, *, run: str | Path | None = None, cl
     hsv = [torch.as_tensor(sample.hsv()).float().movedim(-1, 1) for sample in (source, target)]
     with torch.no_grad():
         if isinstance(generator, PaletteGenerator):
-            dial = hsv[0].new_full((len(hsv[0]),), closeness)
+            dial = settled(generator, hsv[0], hsv[1], closeness)
             found = displacements(torch.complex(*generator.field(hsv[0], hsv[1], dial).permute(1, 0, 3, 4, 2)))
             return _finite(found.numpy() if numpy else found)
         rotation = generator(*hsv) - hsv[0][:, 0]

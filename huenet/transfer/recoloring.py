@@ -69,7 +69,8 @@ def recolor(
         For "huenet": a run folder of ``huenet.train``; without it, the weights that come with the package.
     closeness : float, optional
         For "huenet": from 0, a result that could be a photograph, to 1, one as close to the target's colours as may be.
-        By default 0.6. A network of the preset `paper` has no such dial.
+        Where less than two fifths of the palette distance would go, it is raised to where they do, if that is anywhere.
+        By default 0.4. A network of the preset `paper` has no such dial.
     smooth : float, optional
         For "transport" and "relaxed": smoothing over hue, in 256ths of the hue circle. More is more coherent, less is
         closer to the target's colours. By default 8.

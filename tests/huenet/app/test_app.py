@@ -27,7 +27,7 @@ from huenet.images.picture import read_picture
 from huenet.transfer import recolor
 from huenet.transfer.methods import METHODS
 
-DIALS = {"method": "transport", "closeness": 0.6, "strength": 0.7, "keep": "light", "saturation": 0.5, "light": 0.0}
+DIALS = {"method": "transport", "closeness": 0.4, "strength": 0.7, "keep": "light", "saturation": 0.5, "light": 0.0}
 
 
 def test_the_preview_is_what_recolor_makes():

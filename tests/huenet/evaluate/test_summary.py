@@ -154,7 +154,7 @@ def test_one_good_setting_of_the_dial_is_enough_and_is_named():
     drawn[names[0]] = {**drawn[names[0]], "incoherence": drawn[names[0]]["incoherence"] + 0.5}
     assert verdict(concluded(drawn)).kind == "mixed"
     assert (
-        "behind at closeness 0 (incoherence), 0.25 (AUC), 0.5 (AUC), 0.6 (AUC), 0.75 (AUC) and 1 (AUC)."
+        "behind at closeness 0 (incoherence), 0.2 (AUC), 0.4 (AUC), 0.6 (AUC), 0.8 (AUC) and 1 (AUC)."
         in verdict(concluded(drawn)).text
     )
     assert "At no setting" in verdict(concluded(drawn_with(0.02, names, kid=0.9))).text

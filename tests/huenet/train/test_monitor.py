@@ -77,7 +77,7 @@ class Answer(nn.Module):
 
     def __init__(self, answer, preset="paper"):
         super().__init__()
-        self.forward, self.config = answer, from_preset(preset)
+        self.forward, self.config = lambda *given: answer(*given[:2]), from_preset(preset)  # whatever the closeness
 
     def see(self, source, hue):
         return [source]
