@@ -25,8 +25,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "closeness": {
         "type": float,
         "metavar": "0..1",
-        "help": "for huenet: 0 could be a photograph, 1 is as close to TARGET as may be; it goes up by itself where too "
-        "little would happen (default: 0.4; a network of preset `paper` has no such dial)",
+        "help": "for huenet: 0 could be a photograph, 1 is as close to TARGET as may be; it goes up by itself where "
+        "too little would happen (default: 0.4; a network of preset `paper` has no such dial)",
     },
     "smooth": {
         "type": float,
