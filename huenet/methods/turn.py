@@ -139,7 +139,7 @@ def curve(values: list[Array], weights: list[Array], share: float, *, white: boo
     node = xp.arange(NODES + 1, dtype=p.dtype, device=device(p)) / NODES
     apart = xp.abs(node[:, None] - middle)
     near = xp.exp(-0.5 * (apart / BLUR) ** 2) + 1e-6 / (1e-3 + apart)  # the rest: where no pixel is near
-    known = p + 1e-9
+    known = p + 1e-12
     move = (known * (landed - middle)) @ near.T / (known @ near.T)
     massless = (F[..., -1:] == 0) | (G[..., -1:] == 0)
     return _risen(node + share * xp.where(massless, xp.zeros_like(move), move), white, still, xp)

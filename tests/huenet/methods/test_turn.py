@@ -38,7 +38,7 @@ def test_a_curve_rises_from_0_no_steeper_than_it_may(seed, share, white):
     assert steps.min() >= 0
     assert steps.max() <= STEEPEST + 1e-6
     same = curve([values[0]] * 2, [np.ones((1, 9, 9))] * 2, share, white=white)[0]
-    np.testing.assert_allclose(same, np.linspace(0, 1, NODES + 1), atol=5e-3)
+    np.testing.assert_allclose(same, np.linspace(0, 1, NODES + 1), atol=1e-4)
 
 
 def test_near_white_takes_no_colour_from_its_noise(rng):
