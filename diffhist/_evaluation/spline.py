@@ -141,8 +141,5 @@ def _blocks(kernel: str, width: float, degree: int, fineness: int, reach: int, r
     column = np.zeros((2, 3 * half), np.float32)
     column[:, half : half + a.shape[1]] = a
     # each bin's column starts so many nodes later than the one before
-    order, node = column.strides
-    both = np.lib.stride_tricks.as_strided(
-        column[:, half:], (2, run, 2 * half), (order, -fineness * node, node), writeable=False
-    )
+    both = np.lib.stride_tricks.sliding_window_view(column, 2 * half, axis=1)[:, half:0:-fineness]
     return np.concatenate([both[..., :half], both[..., half:]], axis=1)

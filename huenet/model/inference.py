@@ -133,7 +133,9 @@ def settled(generator: AnyGenerator, source: Tensor, target: Tensor, closeness: 
     [far] = (first > goal).nonzero(as_tuple=True)
     if len(far):
         settings = torch.linspace(closeness, 1, SETTINGS + 1).to(dial)
-        later = left(far.repeat_interleave(SETTINGS), settings[1:].repeat(len(far))).view(len(far), SETTINGS)
+        tries = far.repeat_interleave(SETTINGS), settings[1:].repeat(len(far))
+        parts = zip(*(t.split(max(len(dial), SETTINGS)) for t in tries), strict=True)  # no more memory than all pairs
+        later = torch.cat([left(*part) for part in parts]).view(len(far), SETTINGS)
         distance = torch.cat([first[far, None], later], dim=1)
         near = distance <= goal[far, None]
         above = near.int().argmax(1).clamp_min(1)  # the first that is near

@@ -20,13 +20,13 @@ def picture(*hues):
     return hsv
 
 
-def network(reach, config=None):
+def network(reach):
     """Turns every hue by closeness times `reach`, in turns."""
 
     def turned(source, target, closeness):
         return (source[:, 0] + (closeness * torch.as_tensor(reach))[:, None, None]) % 1
 
-    turned.config = config or from_preset("default")
+    turned.config = from_preset("default")
     return turned
 
 
@@ -57,14 +57,16 @@ def test_where_no_setting_brings_it_near_it_stays_as_asked(reach):
 
 def test_each_pair_has_its_own():
     source, target = picture(0.1, 0.1, 0.1, 0.1), picture(0.2, 0.1, 0.2, 0.4)
-    reach = torch.tensor([0.1, 0.1, 0.3, 0.0])
+    most = []
 
     def turned(source, target, closeness):
+        most.append(len(source))
         wanted = (target[:, 0, 0, 0] - 0.1).round(decimals=3)
         return (source[:, 0] + (closeness * wanted * (wanted < 0.2))[:, None, None]) % 1
 
-    turned.config = network(reach).config
+    turned.config = from_preset("default")
     together = settled(turned, source, target, 0.1)
+    assert max(most) == 4  # no more memory than the pairs themselves take
     alone = torch.cat([settled(turned, source[i : i + 1], target[i : i + 1], 0.1) for i in range(4)])
     torch.testing.assert_close(together, alone)
     assert together[0] == together[2] > 0.1
